@@ -1,0 +1,97 @@
+"""The generated lock: joins the tested, hash-pinned pieces in locks/ that the answers need.
+
+A piece is two files: `name.in` says what is needed, `name.txt` is its lock (`make lock`). All pieces are compiled
+against the same whole, so a version never differs between two of them; only a marker can.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from jinja2 import Environment
+from jinja2.ext import Extension
+
+LOCKS = Path(__file__).parent.parent / "locks"
+# Providers that are reached through another provider's client.
+CLIENT_OF = {"openai_compatible": "openai"}
+# These two are read by what base already holds.
+SECRETS_WITHOUT_CLIENT = {"env", "files"}
+
+_PIN = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>[^ ;]+)( ; (?P<marker>.+?))?(?= \\\n)")
+_REQUIREMENT = re.compile(r"(?P<name>[a-z0-9-]+)(\[(?P<extras>[a-z0-9,-]+)\])?(?P<bounds>.*)")
+
+
+class LockError(ValueError):
+    """The pieces do not fit together: `make lock` was not run for all of them."""
+
+
+def pieces(variants: Iterable[str], model_provider: str, fallback_provider: str, secrets_source: str) -> list[str]:
+    """Names of the pieces that a service with these answers runs on."""
+    names = ["base", *variants]
+    for provider in (model_provider, fallback_provider):
+        piece = f"provider-{CLIENT_OF.get(provider, provider)}"
+        if provider != "none" and piece not in names:
+            names.append(piece)
+    if secrets_source not in SECRETS_WITHOUT_CLIENT:
+        names.append(f"secrets-{secrets_source}")
+    return names
+
+
+def joined_lock(names: Iterable[str]) -> str:
+    """The lock of several pieces, line by line what `uv pip compile` gives for all of them at once."""
+    return join([(LOCKS / f"{name}.txt").read_text() for name in names])
+
+
+def join(locks: Iterable[str]) -> str:
+    """Join locks by package name. Where one of them needs a package always, a marker in another one goes."""
+    entries: dict[str, tuple[str, str | None, str]] = {}
+    for lock in locks:
+        for entry in re.split(r"\n(?=[a-z0-9])", lock.strip("\n")):
+            if not (pin := _PIN.match(entry)):
+                raise LockError(f"Not a pinned, hashed requirement: {entry.splitlines()[0]!r}. Run `make lock`.")
+            name, version, marker = pin["name"], pin["version"], pin["marker"]
+            known_version, known_marker, _ = entries.setdefault(name, (version, marker, entry[pin.end() :]))
+            if known_version != version:
+                raise LockError(f"{name} is locked as {known_version} and as {version}. Run `make lock`.")
+            if known_marker != marker:
+                entries[name] = (version, _weaker(known_marker, marker), entries[name][2])
+    return "".join(
+        f"{name}=={version}{f' ; {marker}' if marker else ''}{hashes}\n"
+        for name, (version, marker, hashes) in sorted(entries.items())
+    )
+
+
+def _weaker(one: str | None, other: str | None) -> str | None:
+    """The marker under which either holds, without one where either needs none."""
+    if one is None or other is None:
+        return None
+    return " or ".join(sorted({*one.split(" or "), *other.split(" or ")}))
+
+
+def joined_requirements(names: Iterable[str]) -> list[str]:
+    """What several pieces ask for, each package once, with the extras of all of them."""
+    needed: dict[str, tuple[set[str], str]] = {}
+    for name in names:
+        for line in (LOCKS / f"{name}.in").read_text().splitlines():
+            if not line or line.startswith("#"):
+                continue
+            if not (requirement := _REQUIREMENT.fullmatch(line)):
+                raise LockError(f"locks/{name}.in: not a requirement: {line!r}.")
+            extras, bounds = needed.setdefault(requirement["name"], (set(), requirement["bounds"]))
+            extras.update(filter(None, (requirement["extras"] or "").split(",")))
+            if bounds != requirement["bounds"]:
+                raise LockError(f"locks/{name}.in: {requirement['name']} has other bounds elsewhere.")
+    return [
+        f"{name}[{','.join(sorted(extras))}]{bounds}" if extras else f"{name}{bounds}"
+        for name, (extras, bounds) in sorted(needed.items())
+    ]
+
+
+class LockfileExtension(Extension):
+    """Gives the template the functions above as globals."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        environment.globals["pieces"] = pieces
+        environment.globals["joined_lock"] = joined_lock
+        environment.globals["joined_requirements"] = joined_requirements

@@ -1,0 +1,126 @@
+"""Names: computed defaults for the questions, and what is wrong with an answer.
+
+Every `…_problem` function returns a sentence that says what would be accepted, or an empty string.
+"""
+
+import json
+import keyword
+import math
+import re
+import sys
+import unicodedata
+from pathlib import Path
+
+from jinja2 import Environment
+from jinja2.ext import Extension
+
+LOCKS = Path(__file__).parent.parent / "locks"
+SERVICE_NAME_LENGTH = 40
+FALLBACK_NAME = "my-agent"
+# Top-level modules of locked packages that are not called like their package, and pytest's own folder.
+OTHER_MODULES = {"azure", "dotenv", "google", "grpc", "jwt", "opentelemetry", "test", "tests", "yaml"}
+# What would mean something in the files an answer ends up in: shell, make, Docker, HTML, Jinja.
+MARKUP = ("\\", "$", "`", "<", ">", "{{", "}}", "{%", "%}", "[[", "]]", "[%", "%]", "[#", "#]")
+
+
+def service_slug(text: str) -> str:
+    """Make a valid service name of any text."""
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", ascii_text).strip("-")
+    slug = re.sub(r"^[0-9-]+", "", slug)[: SERVICE_NAME_LENGTH - len("-agent")].strip("-")
+    if slug and service_name_problem(slug):
+        slug += "-agent"  # `json` is taken, `json-agent` is not
+    return slug if slug and not service_name_problem(slug) else FALLBACK_NAME
+
+
+def package_name(service_name: str) -> str:
+    """The Python package of a service."""
+    return service_name.replace("-", "_")
+
+
+def service_name_problem(name: str) -> str:
+    """A service name is a DNS-1123 label that starts with a letter, and its package can be imported."""
+    if not re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", name) or len(name) > SERVICE_NAME_LENGTH:
+        return (
+            f"Use at most {SERVICE_NAME_LENGTH} lowercase letters, digits and single dashes,"
+            " starting with a letter and ending with a letter or digit, such as invoice-agent."
+        )
+    if "--" in name:
+        return "Use single dashes only, such as invoice-agent."
+    package = package_name(name)
+    if keyword.iskeyword(package) or keyword.issoftkeyword(package):
+        return f"{name} is a word of Python's own; add one, such as {name}-agent."
+    if package in sys.stdlib_module_names:
+        return f"{name} is a module of Python's own; add a word, such as {name}-agent."
+    if package in locked_modules():
+        return f"{name} is a package that the service needs itself; add a word, such as {name}-agent."
+    return ""
+
+
+def locked_modules() -> set[str]:
+    """Module names that a service must leave to its dependencies."""
+    locked = "\n".join(path.read_text() for path in LOCKS.glob("*.txt"))
+    return OTHER_MODULES | {name.replace("-", "_") for name in re.findall(r"^([a-z0-9-]+)==", locked, re.M)}
+
+
+def text_problem(text: str, length: int) -> str:
+    """Free text is one printable line that means nothing to the files it is written into."""
+    if not text.strip():
+        return "Write at least one word."
+    if text != text.strip() or not text.isprintable():
+        return "Write one line, without control characters and without spaces around it."
+    if len(text) > length:
+        return f"Write at most {length} characters; these are {len(text)}."
+    if found := [mark for mark in MARKUP if mark in text]:
+        return f"Write plain words, without {' '.join(found)}"
+    return ""
+
+
+def email_problem(address: str) -> str:
+    """An e-mail address as people have it; quoted local parts and address literals are left out."""
+    pattern = r"[A-Za-z0-9]([A-Za-z0-9._+-]*[A-Za-z0-9])?@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}"
+    if not re.fullmatch(pattern, address) or len(address) > 254 or ".." in address:
+        return "Give one e-mail address, such as team@example.com."
+    return ""
+
+
+def image_registry_problem(registry: str) -> str:
+    """A registry is a host, perhaps a port, and a path, as in an image reference without name and tag."""
+    host = r"(localhost|([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]*[a-z0-9])?)(:[0-9]{1,5})?"
+    component = r"[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*"
+    if not re.fullmatch(rf"{host}(/{component})*", registry) or len(registry) > 128:
+        return (
+            "Give a host and a path in lowercase letters, without https:// and without a tag,"
+            " such as registry.example.com/agents."
+        )
+    return ""
+
+
+def cost_problem(dollars: float) -> str:
+    """A daily limit is a positive amount that a team could mean."""
+    if not math.isfinite(dollars) or not 0 < dollars <= 1_000_000:
+        return "Give an amount above 0 and at most 1000000, such as 50."
+    return ""
+
+
+def quoted(text: str) -> str:
+    """A double-quoted string that JSON, YAML, TOML and Python all read as `text` (printable, see `text_problem`)."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+class NamingExtension(Extension):
+    """Gives copier.yml and the template the functions above as filters."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        for function in (
+            service_slug,
+            package_name,
+            service_name_problem,
+            text_problem,
+            email_problem,
+            image_registry_problem,
+            cost_problem,
+            quoted,
+        ):
+            environment.filters[function.__name__] = function
