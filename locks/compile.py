@@ -1,11 +1,15 @@
-"""Re-compiles every lock piece (`make lock`): the newest versions that all pieces can share, then each piece on them."""
+"""Re-compiles every lock (`make lock`): the newest versions that all pieces can share, then each piece on them.
+
+The lock of the template's own tools comes last; it shares nothing with the pieces.
+"""
 
 import argparse
 import subprocess
 import tempfile
 from pathlib import Path
 
-LOCKS = Path(__file__).parent
+LOCKS = Path(__file__).resolve().parent
+ROOT = LOCKS.parent
 # One lock for every platform and every Python from the floor of `requires-python` on, each package in one version.
 OPTIONS = [
     "--universal",
@@ -42,6 +46,8 @@ def main() -> None:
         versions = [line.split()[0] for line in whole.read_text().splitlines() if "==" in line]
         if len(versions) != len({pin.split("==")[0] for pin in versions}):
             raise SystemExit("A package is locked in two versions; narrow its bounds, the pieces cannot be joined.")
+    compile_lock(uv, [ROOT / "pyproject.toml"], ROOT / "requirements.lock", "--upgrade")
+    print("requirements.lock")
 
 
 if __name__ == "__main__":

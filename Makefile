@@ -1,0 +1,40 @@
+# Everything a day's work on the template needs. `make` alone lists it; README.md has the same without make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Render the default service, serve it, ask it something (PORT=8001 for another port)
+	@$(PYTHON) scripts/demo.py
+
+.PHONY: test
+test: .venv/installed ## Run the whole suite: questions, extensions, rendered projects, the first run
+	$(BIN)/pytest
+
+.PHONY: lint
+lint: .venv/installed ## Check format, code and types
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+.PHONY: lock
+lock: .venv/installed ## Re-compile every lock with the newest versions
+	$(BIN)/python locks/compile.py --uv $(BIN)/uv
+
+.PHONY: bench
+bench: .venv/installed ## Measure rendering, the first answer and throughput; prints ratios
+	$(BIN)/python bench/run.py
+
+.PHONY: clean
+clean: ## Remove what the commands above have made
+	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/installed: requirements.lock scripts/get_uv.py
+	@uv=$$($(PYTHON) scripts/get_uv.py) || exit 1; \
+	  "$$uv" venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv && \
+	  "$$uv" pip sync --quiet --python .venv --require-hashes requirements.lock
+	@touch $@

@@ -1,0 +1,155 @@
+"""Renders the default service into a temporary folder, serves it and asks it something (`make demo`).
+
+Needs Python 3.11, git and a package index; no key, no server. Installs into .tools and the temporary folder only.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from get_uv import ROOT, TOOLS, ToolMissing, uv_path
+
+QUESTION = "How many miles are 12 km?"
+START_SECONDS = 60
+# A proxy of this shell is not asked for an address on this machine.
+HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+SERVICE = "my-agent"
+
+
+class DemoFailed(Exception):
+    """One sentence for the person at the terminal."""
+
+
+def step(text: str) -> None:
+    print(f"{time.monotonic() - STARTED:5.1f} s  {text}", flush=True)
+
+
+def run(*command: str | Path, cwd: Path = ROOT) -> None:
+    """Run a command quietly; what it said is shown only when it fails."""
+    done = subprocess.run(
+        list(map(str, command)), cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
+        raise DemoFailed(f"`{Path(command[0]).name} {command[1]}` failed; what it said stands above.")
+
+
+def check_machine(port: int) -> None:
+    """What would stop the demo halfway is said before it starts."""
+    if sys.version_info < (3, 11):  # noqa: UP036 — the one place where an older one may turn up
+        raise DemoFailed(f"This needs Python 3.11 or later; {sys.executable} is {sys.version.split()[0]}.")
+    if not shutil.which("git"):
+        raise DemoFailed("This needs git, which is not on PATH (Debian: apt-get install git).")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise DemoFailed(f"Port {port} is busy; choose another one: PORT={port + 1} make demo") from None
+
+
+def render(uv: str, project: Path) -> None:
+    """What `copier copy` does for a user, with a copier of our own in .tools."""
+    copier = TOOLS / "copier"
+    run(uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, copier)
+    tools = ["copier", "copier-template-extensions"]
+    run(uv, "pip", "install", "--quiet", "--python", copier, "--constraint", ROOT / "requirements.lock", *tools)
+    run(copier / "bin" / "copier", "copy", "--trust", "--defaults", "--quiet", "--vcs-ref", "HEAD", ROOT, project)
+
+
+def install(uv: str, project: Path) -> None:
+    """What `make install` does in the project, without its development tools."""
+    venv = project / ".venv"
+    run(uv, "venv", "--quiet", "--python", sys.executable, venv)
+    run(uv, "pip", "sync", "--quiet", "--python", venv, "--require-hashes", project / "requirements.lock")
+    run(uv, "pip", "install", "--quiet", "--python", venv, "--no-deps", "--editable", project)
+
+
+def serve(project: Path, port: int) -> subprocess.Popen[str]:
+    """Start the service and wait until it is ready."""
+    # Settings are read from the environment: give it only what it needs, not what this shell happens to hold.
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    log = (project / "demo.log").open("w")
+    service = subprocess.Popen(
+        [project / ".venv" / "bin" / SERVICE, "serve"],
+        cwd=project,
+        env=environment | {"PORT": str(port)},
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # Ctrl-C reaches this script only, which then stops the service
+    )
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and service.poll() is None:
+        try:
+            HTTP.open(f"http://127.0.0.1:{port}/readyz", timeout=1).close()
+            return service
+        except OSError:
+            time.sleep(0.05)
+    stop(service)
+    print("".join((project / "demo.log").read_text().splitlines(keepends=True)[-20:]), file=sys.stderr)
+    raise DemoFailed(f"The service did not get ready; its last lines stand above, all of them in {project}/demo.log.")
+
+
+def ask(port: int) -> str:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v1/runs",
+        json.dumps({"input": QUESTION}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with HTTP.open(request, timeout=30) as response:
+        return str(json.load(response)["output"])
+
+
+def stop(service: subprocess.Popen[str]) -> None:
+    if service.poll() is None:
+        service.send_signal(signal.SIGINT)
+    try:
+        service.wait(15)
+    except subprocess.TimeoutExpired:
+        service.kill()
+
+
+def main() -> None:
+    port = int(os.environ.get("PORT", "8000"))
+    check_machine(port)
+    project = Path(tempfile.mkdtemp(prefix="agent-template-demo-")) / SERVICE
+    uv = uv_path()
+    step("copier renders the default service")
+    render(uv, project)
+    step("uv installs what its lock names")
+    install(uv, project)
+    step("the service starts, with the offline model")
+    service = serve(project, port)
+    try:
+        step("it is asked over HTTP")
+        answer = ask(port)
+        step("done\n")
+        print(f"question  {QUESTION}\nanswer    {answer}\n")
+        print(f"address   http://127.0.0.1:{port} (POST /v1/runs; /docs lists all of it)\nproject   {project}")
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            print("stop      Ctrl-C", flush=True)
+            service.wait()
+        else:
+            print(f"stopped   no terminal here; again with: cd {project} && make run", flush=True)
+    finally:
+        stop(service)
+
+
+if __name__ == "__main__":
+    STARTED = time.monotonic()
+    try:
+        main()
+    except (DemoFailed, ToolMissing) as problem:
+        sys.exit(str(problem))
+    except KeyboardInterrupt:
+        print("\nstopped")
