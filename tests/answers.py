@@ -1,0 +1,42 @@
+"""Answers that the tests render projects with."""
+
+from typing import Any
+
+Answers = dict[str, Any]
+
+DEFAULT: Answers = {}
+
+# The other end of every question, with as much punctuation in free text as is accepted.
+FULL: Answers = {
+    "project_name": 'L\'Été & Co: "Facturation" #1, 100 %',
+    "service_name": "ete-facturation",
+    "description": "Answers 'why?' and \"how much?\": yes/no, 50 % off | & more — ещё, 日本語 😀 # not a comment",
+    "owner": "team+agents@sub.example.co.uk",
+    "license": "Apache-2.0",
+    "model_provider": "anthropic",
+    "fallback_provider": "openai_compatible",
+    "daily_cost_limit_usd": 12.5,
+    "secrets_source": "vault",
+    "ci": "gitlab",
+    "image_registry": "localhost:5000/team_a/agents",
+    "python_version": "3.11",
+}
+
+# Every provider and every secret source once, for what takes no long time.
+OTHERS: list[Answers] = [
+    {"model_provider": "google", "secrets_source": "gcp", "license": "MIT", "ci": "none"},
+    {"model_provider": "bedrock", "secrets_source": "aws", "fallback_provider": "google", "python_version": "3.14"},
+    {"model_provider": "openai_compatible", "secrets_source": "azure", "fallback_provider": "openai"},
+    {"secrets_source": "files", "fallback_provider": "anthropic", "python_version": "3.12"},
+]
+
+MATRIX = [DEFAULT, FULL, *OTHERS]
+
+
+def label(answers: Answers) -> str:
+    """A short test id."""
+    if answers == DEFAULT:
+        return "defaults"
+    if answers is FULL:
+        return "full"
+    return "-".join(str(answers[name]) for name in ("model_provider", "secrets_source") if name in answers)
