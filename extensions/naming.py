@@ -18,32 +18,9 @@ LOCKS = Path(__file__).parent.parent / "locks"
 SERVICE_NAME_LENGTH = 40
 FALLBACK_NAME = "my-agent"
 # Top-level modules of locked packages that are not called like their package, and pytest's own folder.
-OTHER_MODULES = set(
-    [
-        "azure",
-        "boolean",
-        "cyclonedx",
-        "dateutil",
-        "dotenv",
-        "google",
-        "graphql",
-        "griffe",
-        "grpc",
-        "grpc_status",
-        "importlinter",
-        "jwt",
-        "markdown_it",
-        "mypyc",
-        "opentelemetry",
-        "packageurl",
-        "proto",
-        "py",
-        "pydantic_ai",
-        "test",
-        "tests",
-        "tiktoken_ext",
-        "yaml",
-    ]
+OTHER_MODULES = (
+    "azure boolean cyclonedx dateutil dotenv google graphql griffe grpc grpc_status importlinter jwt markdown_it mypyc"
+    " opentelemetry packageurl proto py pydantic_ai test tests tiktoken_ext yaml"
 )
 # What would mean something in the files an answer ends up in: shell, make, Docker, HTML, Jinja.
 MARKUP = ("\\", "$", "`", "<", ">", "{{", "}}", "{%", "%}", "[[", "]]", "[%", "%]", "[#", "#]")
@@ -86,7 +63,8 @@ def service_name_problem(name: str) -> str:
 def locked_modules() -> set[str]:
     """Module names that a service must leave to its dependencies."""
     locked = "\n".join(path.read_text() for path in LOCKS.glob("*.txt"))
-    return OTHER_MODULES | {name.replace("-", "_") for name in re.findall(r"^([a-z0-9-]+)==", locked, re.M)}
+    names = re.findall(r"^([a-z0-9-]+)==", locked, re.M)
+    return {*OTHER_MODULES.split(), *(name.replace("-", "_") for name in names)}
 
 
 def text_problem(text: str, length: int) -> str:

@@ -82,9 +82,6 @@ class Project:
 
     def run(self, *command: str) -> str:
         """Run a command as its user would; its output becomes the failure's text."""
-        identity = {
-            f"GIT_{who}_{what}": "t@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
-        }
         done = subprocess.run(
             command,
             cwd=self.path,
