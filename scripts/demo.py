@@ -42,18 +42,22 @@ def run(*command: str | Path, cwd: Path = ROOT) -> None:
         raise DemoFailed(f"`{Path(command[0]).name} {command[1]}` failed; what it said stands above.")
 
 
-def check_machine(port: int) -> None:
-    """What would stop the demo halfway is said before it starts."""
+def check_machine(wanted: str) -> int:
+    """Say what would stop the demo halfway before it starts. Gives the port."""
     if sys.version_info < (3, 11):  # noqa: UP036 — the one place where an older one may turn up
         raise DemoFailed(f"This needs Python 3.11 or later; {sys.executable} is {sys.version.split()[0]}.")
     if not shutil.which("git"):
         raise DemoFailed("This needs git, which is not on PATH (Debian: apt-get install git).")
+    port = int(wanted) if wanted.isascii() and wanted.isdigit() else 0
+    if not 0 < port < 65_536:
+        raise DemoFailed(f"PORT must be a number from 1 to 65535, not {wanted!r}.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise DemoFailed(f"Port {port} is busy; choose another one: PORT={port + 1} make demo") from None
+    return port
 
 
 def render(uv: str, project: Path) -> None:
@@ -120,8 +124,7 @@ def stop(service: subprocess.Popen[str]) -> None:
 
 
 def main() -> None:
-    port = int(os.environ.get("PORT", "8000"))
-    check_machine(port)
+    port = check_machine(os.environ.get("PORT", "8000"))
     project = Path(tempfile.mkdtemp(prefix="agent-template-demo-")) / SERVICE
     uv = uv_path()
     step("copier renders the default service")

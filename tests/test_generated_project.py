@@ -1,0 +1,44 @@
+"""A rendered project as its team has it on the first day: installed, clean, green, and running."""
+
+import shutil
+
+from conftest import Project
+
+
+def test_its_format_and_lint_are_clean(installed: Project) -> None:
+    installed.run("make", "lint")
+
+
+def test_its_types_are_clean(installed: Project) -> None:
+    installed.run("make", "types")
+
+
+def test_its_own_tests_are_green(installed: Project) -> None:
+    assert " passed" in installed.run("make", "test")
+
+
+def test_make_alone_lists_the_commands(installed: Project) -> None:
+    listed = installed.run("make")
+    assert all(f"make {target} " in listed for target in ("run", "test", "lint"))
+
+
+def test_its_hooks_are_understood(installed: Project) -> None:
+    installed.run(".venv/bin/pre-commit", "validate-config", ".pre-commit-config.yaml")
+
+
+def test_locking_again_changes_nothing(installed: Project) -> None:
+    installed.run("make", "lock")
+    assert installed.run("git", "status", "--porcelain", "--", "requirements.lock", "requirements-dev.lock") == ""
+
+
+def test_its_documents_of_settings_are_those_of_its_settings(installed: Project) -> None:
+    before = installed.path.joinpath(".env.example").read_text()
+    installed.run("make", "config")
+    assert installed.path.joinpath(".env.example").read_text() == before
+
+
+def test_cleaning_removes_what_was_made(installed: Project) -> None:
+    copy = Project(installed.path.with_name("cleaned"), installed.environment)
+    shutil.copytree(installed.path, copy.path, symlinks=True)
+    copy.run("make", "clean")
+    assert copy.run("git", "status", "--porcelain", "--ignored") == ""

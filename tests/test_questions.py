@@ -1,0 +1,112 @@
+"""Whatever is answered: refused with a sentence that helps, or rendered into a project whose files all parse."""
+
+import ast
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from copier import run_copy
+
+from answers import Answers
+from conftest import Render
+
+REFUSED: dict[str, list[object]] = {
+    "project_name": [
+        "",
+        " ",
+        "a\nb",
+        "x" * 200,
+        "{{ 7*7 }}",
+        "[[ 7*7 ]]",
+        "[% raw %]",
+        "\x1b[31m",
+        "\u202eabc",
+        "$(id)",
+    ],
+    "service_name": ["", "Agent", "my agent", "../etc", "a/b", "ä", "class", "json", "redis", "x" * 200, "{{x}}", "'"],
+    "package_name": ["../evil", "os"],
+    "description": ["", "a\nb", "x" * 201, "{{ x }}", "[[ x ]]", "<script>", "`id`", "$HOME", "back\\slash"],
+    "owner": ["", "team", "a@b", "a b@example.com", '"a"@example.com', "a@example.com\nb", "{{x}}@example.com"],
+    "license": ["", "GPL-3.0", "mit"],
+    "variants": [[], ["queue"], ["gateway", "gateway"]],
+    "model_provider": ["", "OpenAI", "none", "mistral"],
+    "fallback_provider": ["", "openai", "mistral"],
+    "daily_cost_limit_usd": ["", "ten", 0, -1, "nan", "inf", 1e9],
+    "secrets_source": ["", "s3", "ENV"],
+    "cloud_secrets": [True],
+    "ci": ["", "jenkins", "GitHub"],
+    "image_registry": ["", "https://x.io", "x.io/A", "x.io/a:1", "../x", "x.io/{{a}}", "x" * 200, "x.io/a b"],
+    "python_version": ["", "3.10", "3", "3.15", 3.1],
+}
+
+# Accepted, and awkward for one file format or another. Each is tried as name and as description.
+AWKWARD = [
+    "'",
+    "\"quoted\" and 'quoted'",
+    '"""',
+    "- item: value # comment",
+    "yes",
+    "null",
+    "123",
+    "1e3",
+    "*alias &anchor !tag",
+    "50% | off, now",
+    "日本語 😀 ещё",
+    "json",
+    "@at, [brackets] {braces}",
+    "--flag",
+    "#",
+]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [(question, answer) for question, answers in REFUSED.items() for answer in answers],
+    ids=lambda value: ascii(value)[:30],
+)
+def test_a_bad_answer_is_refused_before_anything_is_written(
+    question: str, answer: object, copier_template: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"\w{3,} .*\w{3,}|could not convert|Invalid choice") as refusal:
+        run_copy(str(copier_template), tmp_path / "p", data={question: answer}, defaults=True, unsafe=True, quiet=True)
+    assert "Traceback" not in str(refusal.value)
+    assert not (tmp_path / "p").exists() or not list((tmp_path / "p").iterdir())
+
+
+def test_every_question_is_tried_with_hostile_answers() -> None:
+    questions = yaml.safe_load((Path(__file__).parent.parent / "copier.yml").read_text())
+    answered = {name for name, question in questions.items() if not name.startswith("_") and question["type"] != "yaml"}
+    assert answered == set(REFUSED)
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_awkward_text_reaches_every_file_unharmed(text: str, render: Render) -> None:
+    project = render({"project_name": text, "description": text})
+    assert_every_file_parses(project)
+    assert tomllib.loads((project / "pyproject.toml").read_text())["project"]["description"] == text
+    answers = yaml.safe_load((project / ".copier-answers.yml").read_text())
+    assert (answers["project_name"], answers["description"]) == (text, text)
+
+
+@pytest.mark.parametrize("answers", [{"service_name": "a"}, {"service_name": "x" * 40}, {"service_name": "a1-b2-c3"}])
+def test_names_at_the_edge_are_rendered(answers: Answers, render: Render) -> None:
+    project = render(answers)
+    assert_every_file_parses(project)
+    package = answers["service_name"].replace("-", "_")
+    assert (project / "src" / package).is_dir()
+
+
+def assert_every_file_parses(project: Path) -> None:
+    """Read every rendered file with its format's own parser."""
+    for path in project.rglob("*"):
+        match path.suffix:
+            case ".toml":
+                tomllib.loads(path.read_text())
+            case ".yaml" | ".yml":
+                list(yaml.safe_load_all(path.read_text()))
+            case ".json":
+                json.loads(path.read_text())
+            case ".py":
+                ast.parse(path.read_text())

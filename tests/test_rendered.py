@@ -1,0 +1,96 @@
+"""What is rendered reads as if written by hand, and names nothing that was not chosen."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from answers import DEFAULT, FULL, MATRIX, Answers, label
+from conftest import Render
+from test_lockfile import compiled
+from test_questions import assert_every_file_parses
+
+# Words that stand for a choice, and the answers with which they may be there.
+CHOICES = {
+    r"\bGitHub Actions\b|\.github\b": lambda answers: answers.get("ci", "github") == "github",
+    r"gitlab": lambda answers: answers.get("ci") == "gitlab",
+    r"\bhvac\b|hashicorp": lambda answers: answers.get("secrets_source") == "vault",
+    r"azure": lambda answers: answers.get("secrets_source") == "azure",
+    r"secretsmanager|AWSSecrets": lambda answers: answers.get("secrets_source") == "aws",
+    r"GoogleSecret|gcp": lambda answers: answers.get("secrets_source") == "gcp",
+    r"\bdbos\b|serverless|aws_lambda": lambda _: False,
+}
+LOCKS = {"requirements.lock", "requirements-dev.lock", "requirements-uv.lock"}
+
+every_choice = pytest.mark.parametrize("answers", MATRIX, ids=label)
+
+
+def texts(project: Path) -> dict[str, str]:
+    """Every rendered text file by its path in the project."""
+    return {
+        path.relative_to(project).as_posix(): path.read_text()
+        for path in sorted(project.rglob("*"))
+        if path.is_file() and path.name not in LOCKS
+    }
+
+
+@every_choice
+def test_every_file_parses(answers: Answers, render: Render) -> None:
+    assert_every_file_parses(render(answers))
+
+
+@every_choice
+def test_no_delimiter_of_the_template_is_left(answers: Answers, render: Render) -> None:
+    left = re.compile(r"\[%|%\]|\[\[ \w|\w \]\]|\[# ")
+    # A shell's own test has the same brackets, but not in a template file: see docs/decisions.
+    assert [name for name, text in texts(render(answers)).items() if left.search(text)] == []
+
+
+@every_choice
+def test_no_file_has_loose_ends(answers: Answers, render: Render) -> None:
+    for name, text in texts(render(answers)).items():
+        if text:
+            assert text.endswith("\n"), f"{name}: no newline at its end"
+            assert not text.endswith("\n\n"), f"{name}: blank lines at its end"
+        # The Apache licence starts with one in the original, too.
+        assert name == "LICENSE" or not text.startswith("\n"), f"{name}: a blank line at its start"
+        assert "\n\n\n\n" not in text, f"{name}: three blank lines"
+        # Two spaces at a line's end break the line in Markdown only.
+        blank = r"[ \t]+$" if not name.endswith(".md") else r"(?<! ) $"
+        assert not re.search(blank, text, re.M), f"{name}: spaces at a line's end"
+        if not name.endswith(".py"):
+            assert "\n\n\n" not in text, f"{name}: two blank lines"
+
+
+@every_choice
+def test_nothing_names_what_was_not_chosen(answers: Answers, render: Render) -> None:
+    found = [
+        f"{name}: {match[0]}"
+        for pattern, chosen in CHOICES.items()
+        if not chosen(answers)
+        for name, text in texts(render(answers)).items()
+        if (match := re.search(pattern, f"{name}\n{text}", re.I))
+    ]
+    assert found == []
+
+
+@every_choice
+def test_its_locks_are_what_uv_compiles(answers: Answers, render: Render, tmp_path: Path) -> None:
+    project = render(answers)
+    source = [project / "pyproject.toml"]
+    runtime = (project / "requirements.lock").read_text()
+    development = (project / "requirements-dev.lock").read_text()
+    assert compiled(source, runtime, tmp_path) == runtime
+    assert compiled(source, development, tmp_path, "--extra", "dev") == development
+
+
+@every_choice
+def test_its_file_of_answers_has_all_of_them(answers: Answers, render: Render) -> None:
+    text = (render(answers) / ".copier-answers.yml").read_text()
+    assert all(f"\n{question}: " in text for question in {**FULL, **answers})
+
+
+def test_generated_modules_stay_small(render: Render) -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in (render(DEFAULT) / "src").rglob("*.py")}
+    assert {str(path): lines for path, lines in lengths.items() if lines > 210} == {}
+    assert sum(lengths.values()) <= 1_800

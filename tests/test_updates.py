@@ -1,0 +1,48 @@
+"""`copier update` brings improvements, follows changed answers, and leaves the team's files alone."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from pytest_copier.plugin import CopierFixture, CopierProject
+
+
+@pytest.fixture
+def project(copier: CopierFixture, tmp_path: Path) -> CopierProject:
+    project = copier.copy(tmp_path / "service")
+    commit(project)
+    return project
+
+
+def commit(project: CopierProject) -> None:
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "feat: change"]):
+        subprocess.run(["git", *command], cwd=project.path, check=True)
+
+
+def test_changed_answers_move_files_and_locks(project: CopierProject) -> None:
+    project.update(ci="gitlab", license="MIT", model_provider="anthropic")
+    assert (project / ".gitlab-ci.yml").exists()
+    assert not list((project / ".github").rglob("*.yml"))
+    assert (project / "LICENSE").exists()
+    lock = (project / "requirements.lock").read_text()
+    assert "\nanthropic==" in lock
+    assert "\nopenai==" not in lock
+
+
+def test_an_update_without_changes_changes_nothing(project: CopierProject) -> None:
+    project.update()
+    status = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=project.path, capture_output=True, text=True, check=True
+    )
+    assert status.stdout == ""
+
+
+def test_the_team_s_agent_is_left_alone(project: CopierProject) -> None:
+    agent = project / "src" / "my_agent" / "agent" / "agent.py"
+    agent.write_text("# ours\n")
+    (project / "CHANGELOG.md").write_text("# Ours\n")
+    commit(project)
+    project.update(description="Another sentence.")
+    assert agent.read_text() == "# ours\n"
+    assert (project / "CHANGELOG.md").read_text() == "# Ours\n"
+    assert "Another sentence." in (project / "pyproject.toml").read_text()
