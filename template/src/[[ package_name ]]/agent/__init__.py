@@ -1,0 +1,1 @@
+"""YOURS: the agent, its instructions, tools and settings. Template updates leave this folder alone."""

@@ -1,0 +1,39 @@
+"""The model of the first run and of tests: no key, no network. It converts units when asked to and echoes the rest."""
+
+import re
+from collections.abc import AsyncIterator
+
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, ToolCallPart, ToolReturnPart, UserPromptPart
+from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
+
+_CONVERSION = re.compile(r"(-?\d+(?:\.\d+)?)\s*([a-z]+)\s+(?:to|in|into)\s+([a-z]+)", re.IGNORECASE)
+
+
+def answer(messages: list[ModelMessage], _: AgentInfo) -> ModelResponse:
+    """A tool call for `12 km to miles`, the tool's result once it is there, an echo otherwise."""
+    last = messages[-1]
+    assert isinstance(last, ModelRequest)
+    for part in last.parts:
+        if isinstance(part, ToolReturnPart):
+            return ModelResponse([TextPart(f"That is {part.content}.")])
+    asked = " ".join(part.content for part in last.parts if isinstance(part, UserPromptPart) and isinstance(part.content, str))
+    if found := _CONVERSION.search(asked):
+        value, source, target = found.groups()
+        call = {"value": float(value), "source": source.lower(), "target": target.lower()}
+        if not any(isinstance(message, ModelResponse) and message.tool_calls for message in messages[-2:-1]):
+            return ModelResponse([ToolCallPart("convert_units", call)])
+    return ModelResponse([TextPart(f"I am the offline model (set MODEL__PRIMARY for a real one). You asked: {asked}")])
+
+
+async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str | DeltaToolCalls]:
+    """The same, a word at a time."""
+    for part in answer(messages, info).parts:
+        if isinstance(part, ToolCallPart):
+            yield {0: DeltaToolCall(name=part.tool_name, json_args=part.args_as_json_str())}
+        elif isinstance(part, TextPart):
+            for word in re.findall(r"\S+\s*", part.content):
+                yield word
+
+
+def offline_model() -> FunctionModel:
+    return FunctionModel(answer, stream_function=stream, model_name="offline")

@@ -1,0 +1,71 @@
+"""What can go wrong, in the terms of those who have to act on it. Each error knows its HTTP form (RFC 9457)."""
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """A failure with a known cause. `detail` is shown to the client; it never holds a secret or a stack trace."""
+
+    status: ClassVar[int] = 500
+    slug: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Something went wrong"
+
+    def __init__(
+        self, detail: str, *, retry_after: float | None = None, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after = retry_after  # seconds
+        self.headers = headers or {}  # of the HTTP response
+
+
+class InvalidInput(ServiceError):
+    status, slug, title = 422, "invalid-input", "The input is not acceptable"
+
+
+class Unsupported(ServiceError):
+    status, slug, title = 400, "unsupported", "The request asks for something this service does not do"
+
+
+class BodyTimeout(ServiceError):
+    status, slug, title = 408, "body-timeout", "The request's body did not arrive in time"
+
+
+class Unauthenticated(ServiceError):
+    status, slug, title = 401, "unauthenticated", "A valid API key is needed"
+
+
+class NotFound(ServiceError):
+    status, slug, title = 404, "not-found", "There is no such thing"
+
+
+class Conflict(ServiceError):
+    status, slug, title = 409, "conflict", "The request conflicts with an earlier one"
+
+
+class RateLimited(ServiceError):
+    status, slug, title = 429, "rate-limit-exceeded", "Too many requests"
+
+
+class BudgetExceeded(ServiceError):
+    status, slug, title = 429, "budget-exceeded", "The token or cost budget is used up"
+
+
+class Overloaded(ServiceError):
+    status, slug, title = 503, "overloaded", "The service is at its capacity"
+
+
+class SwitchedOff(ServiceError):
+    status, slug, title = 503, "switched-off", "The service is switched off"
+
+
+class ModelUnavailable(ServiceError):
+    status, slug, title = 503, "model-unavailable", "No model can answer now"
+
+
+class StateUnavailable(ServiceError):
+    status, slug, title = 503, "state-unavailable", "The state store cannot be reached"
+
+
+class DeadlineExceeded(ServiceError):
+    status, slug, title = 504, "deadline-exceeded", "The run did not finish in time"

@@ -1,0 +1,132 @@
+"""What every request passes before its body is read: an id, a key, the limits. Plain ASGI, for speed."""
+
+import asyncio
+import re
+import time
+import uuid
+from typing import Any
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..errors import BodyTimeout, ServiceError
+from ..service import Service
+from ..telemetry import metrics
+from .auth import authenticated
+from .limits import Limits
+from .problems import response_of
+
+log = structlog.get_logger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "Cache-Control": "no-store",
+}
+
+
+class Admission:
+    """Gives each request an id and a line in the log; lets work (`/v1/…`) in by key and limits."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._limits: Limits | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        service: Service = scope["app"].state.service
+        given = Headers(scope=scope)
+        request_id = given.get("x-request-id", "")
+        if not _REQUEST_ID.fullmatch(request_id):
+            request_id = uuid.uuid4().hex
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        response = _Response(send, {**_SECURITY_HEADERS, "X-Request-Id": request_id})
+        if service.health.draining:
+            response.headers["Connection"] = "close"
+        started = time.perf_counter()
+        try:
+            if scope["path"].startswith("/v1/"):
+                await self._admit(service, given, scope, receive, response)
+            else:
+                await self._app(scope, receive, response.send)
+        except ServiceError as error:
+            await response_of(error)(scope, receive, response.send)
+        except Exception:
+            log.exception("request_failed_unexpectedly")
+            if response.status is not None:
+                raise
+            await response_of(ServiceError("An unexpected error; it is in the log under this request id."))(
+                scope, receive, response.send
+            )
+        finally:
+            if scope["path"].startswith("/v1/"):
+                log.info(
+                    "request",
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=response.status,
+                    duration_seconds=round(time.perf_counter() - started, 4),
+                )
+
+    async def _admit(
+        self, service: Service, given: Headers, scope: Scope, receive: Receive, response: "_Response"
+    ) -> None:
+        if self._limits is None:
+            self._limits = Limits(service.settings.limits, service.state)
+        try:
+            caller = authenticated(service.secrets.settings, given.get("authorization", ""))
+        except ServiceError:
+            metrics.REJECTED.add(1, {"reason": "unauthenticated"})
+            raise
+        structlog.contextvars.bind_contextvars(tenant=caller.tenant, key=caller.key)
+        scope["state"]["caller"] = caller
+        with self._limits.slot():
+            response.headers.update(await self._limits.admit(caller))
+            timed = _TimedBody(receive, service.settings.limits.body_timeout_seconds)
+            await self._app(scope, timed.receive, response.send)
+
+
+class _Response:
+    """Adds headers to whatever response is sent, and remembers its status."""
+
+    def __init__(self, send: Send, headers: dict[str, str]) -> None:
+        self._send = send
+        self.headers = headers
+        self.status: int | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in self.headers.items():
+                headers.setdefault(name, value)
+        await self._send(message)
+
+
+class _TimedBody:
+    """A client that sends its body a byte at a time must not hold a slot for ever."""
+
+    def __init__(self, receive: Receive, seconds: float) -> None:
+        self._receive = receive
+        self._seconds = seconds
+        self._until = time.monotonic() + seconds
+        self._whole = False
+
+    async def receive(self) -> Any:
+        if self._whole:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(self._until - time.monotonic()):
+                message = await self._receive()
+        except TimeoutError:
+            raise BodyTimeout(f"Send the whole body within {self._seconds:g} seconds.") from None
+        self._whole = not message.get("more_body", False)
+        return message

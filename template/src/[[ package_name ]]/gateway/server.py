@@ -1,0 +1,57 @@
+"""uvicorn, with a graceful end: not ready first, then no new connections, then what is in flight, then exit."""
+
+import asyncio
+import signal
+from types import FrameType
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from ..secrets import Secrets
+from .app import create_app
+
+log = structlog.get_logger(__name__)
+
+
+class DrainingServer(uvicorn.Server):
+    """SIGTERM: `/readyz` says 503 for DRAIN_SECONDS while load balancers look away, then the server closes.
+
+    SIGINT, and a second SIGTERM, skip the wait. The exit status is 0: being stopped is no failure.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._app = app
+        self._drain_seconds = drain_seconds
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        loop = asyncio.get_running_loop()
+        service = getattr(self._app.state, "service", None)
+        if service is None or service.health.draining or sig == signal.SIGINT:
+            self.force_exit = self.should_exit  # the second time in a row
+            self.should_exit = True
+            return
+        service.health.draining = True
+        loop.call_soon_threadsafe(loop.call_later, self._drain_seconds, self._close)
+
+    def _close(self) -> None:
+        self.should_exit = True
+
+
+def serve(secrets: Secrets) -> None:
+    """Serves until told to stop."""
+    settings = secrets.settings
+    app = create_app(secrets)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.run.deadline_seconds) + 5,
+    )
+    DrainingServer(config, app, settings.drain_seconds).run()

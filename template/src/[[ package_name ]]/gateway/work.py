@@ -1,0 +1,142 @@
+"""From a request to the runner and back: idempotency, clients that go away, answers in pieces."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import aclosing, suppress
+from typing import Annotated, TypeVar
+
+from fastapi import Header, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
+
+from ..errors import ServiceError
+from ..once import Once
+from ..runner import Emit, RunResult, Task
+from ..service import Service
+
+T = TypeVar("T")
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,255}$",
+        description="a request repeated with the same key and body gets the first one's answer",
+    ),
+]
+Work = Callable[[Emit | None], Awaitable[tuple[RunResult, bool]]]
+
+_PIECES_AHEAD = 64  # a client that reads slowly slows the model down, and fills no memory
+
+
+async def work_of(request: Request, task: Task, key: str | None) -> Work:
+    """What is to be done for a request: run `task`, or find the answer that its Idempotency-Key already has."""
+    service: Service = request.app.state.service
+    fingerprint = hashlib.sha256(request.url.path.encode() + await request.body()).hexdigest()
+
+    async def work(emit: Emit | None) -> tuple[RunResult, bool]:
+        if key is None:
+            return await service.runner.run(task, emit), False
+
+        async def first() -> str:
+            return (await service.runner.run(task, emit)).model_dump_json()
+
+        answer, earlier = await Once(service.state, "idempotency:").do(
+            f"{task.tenant}:{key}",
+            fingerprint,
+            service.settings.cache.idempotency_seconds,
+            first,
+            patience=service.settings.run.deadline_seconds,
+        )
+        result = RunResult.model_validate_json(answer)
+        if earlier and emit:
+            await emit(result.output)
+        return result, earlier
+
+    return work
+
+
+def headers_of(request: Request, key: str | None, *, replayed: bool) -> dict[str, str]:
+    """What an idempotent request is told: whether this is an earlier answer, and how far the promise reaches."""
+    if key is None:
+        return {}
+    service: Service = request.app.state.service
+    headers = {"Idempotency-Replayed": "true"} if replayed else {}
+    if not service.state.shared:
+        headers["Idempotency-Scope"] = "process"  # the state store is away: other replicas do not know this key
+    return headers
+
+
+async def unless_gone(request: Request, work: Coroutine[None, None, T]) -> T:
+    """The result of `work`, which is cancelled when the client goes away.
+
+    Raises:
+        ClientDisconnect: it went away.
+    """
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    working, leaving = asyncio.create_task(work), asyncio.create_task(gone())
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientDisconnect
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def pieces(work: Work) -> AsyncGenerator[str | RunResult]:
+    """The answer's text piece by piece, the whole result last. Closing the generator cancels the run.
+
+    Raises:
+        ServiceError: the run failed.
+    """
+    queue: asyncio.Queue[str | RunResult | ServiceError] = asyncio.Queue(_PIECES_AHEAD)
+
+    async def produce() -> None:
+        try:
+            result, _ = await work(queue.put)
+            await queue.put(result)
+        except ServiceError as error:
+            await queue.put(error)
+
+    producing = asyncio.create_task(produce())
+    try:
+        while not isinstance(item := await queue.get(), RunResult):
+            if isinstance(item, ServiceError):
+                raise item
+            yield item
+        yield item
+    finally:
+        producing.cancel()
+        with suppress(asyncio.CancelledError):
+            await producing
+
+
+async def streamed(
+    request: Request, work: Work, key: str | None, encode: Callable[[AsyncIterator[str | RunResult]], AsyncIterator[bytes]]
+) -> Response:
+    """A response of server-sent events. What fails before the first piece still gets a status of its own."""
+    source = pieces(work)
+    try:
+        first = await unless_gone(request, anext(source))
+    except BaseException:
+        await source.aclose()
+        raise
+
+    async def body() -> AsyncGenerator[bytes]:
+        async def items() -> AsyncGenerator[str | RunResult]:
+            yield first
+            async for item in source:
+                yield item
+
+        async with aclosing(source):
+            async for event in encode(items()):
+                yield event
+
+    return StreamingResponse(body(), 200, headers_of(request, key, replayed=False), "text/event-stream")

@@ -1,0 +1,215 @@
+"""The one policy for every call that leaves the process: retry → circuit breaker → bulkhead → time-out.
+
+The policies are nopanic's; this module is the only one that knows it. A dependency has one guard, so that all its
+callers share one breaker, one bulkhead and one retry budget. Fallback stands above the guard, in models.py.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+    suppress,
+)
+from typing import Any, TypeVar
+
+import nopanic
+import structlog
+from nopanic import BulkheadFull, CircuitOpen, backoff, time_remaining
+
+from .settings import GuardSettings
+from .telemetry import metrics
+
+__all__ = ["BulkheadFull", "CircuitOpen", "Guard", "Guards", "deadline", "time_remaining"]
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+RETRY_AFTER_CAP = 30.0  # seconds; a hostile Retry-After must not park a call until its deadline
+SLOW_CALL_RATE = 0.8  # share of slow calls that opens the breaker
+STATES = {"closed": 0, "half_open": 1, "open": 2}
+
+
+@asynccontextmanager
+async def deadline(seconds: float) -> AsyncGenerator[None]:
+    """One budget of time for everything inside: waits and time-outs shrink to what is left of it.
+
+    Raises:
+        TimeoutError: when it is spent.
+    """
+    # The guards' own time-outs fire first, so that a hang is counted against whoever hung.
+    async with asyncio.timeout(seconds + 0.05), nopanic.deadline(seconds):
+        yield
+
+
+def _share_of_time(share: float) -> AbstractContextManager[object]:
+    left = time_remaining()
+    return nullcontext() if left is None or share == 1.0 else nopanic.deadline(max(0.001, left * share))
+
+
+class Guard:
+    """The policy of one dependency.
+
+    Args:
+        dependency: its name, a metric label: from a bounded set.
+        settings: attempts, time-out (seconds an attempt), budget, breaker and bulkhead.
+        transient: whether an exception is worth another attempt and speaks against the dependency's health.
+        breaker: a breaker to share with other processes, in place of one of its own.
+    """
+
+    def __init__(
+        self,
+        dependency: str,
+        settings: GuardSettings,
+        transient: Callable[[BaseException], bool],
+        *,
+        breaker: Any = None,
+    ) -> None:
+        self.dependency = dependency
+        self._transient = transient
+        self._typical = 0.0  # seconds of a good call, a moving average
+        self._breaker = breaker or nopanic.circuit_breaker(
+            name=dependency,
+            failure_threshold=settings.breaker_failure_rate,
+            min_calls=settings.breaker_minimum_calls,
+            reset_timeout=settings.breaker_open_seconds,
+            half_open_max_calls=1,
+            on=transient,
+            slow_call_duration=settings.breaker_slow_seconds,
+            slow_call_threshold=SLOW_CALL_RATE,
+            on_state_change=self._log_state,
+        )
+        self._bulkhead = nopanic.bulkhead(settings.max_concurrent, max_wait=0, name=dependency)
+        self._retry = nopanic.retry(
+            settings.attempts,
+            on=transient,
+            giveup=self._cannot_finish,
+            backoff=backoff.full_jitter(base=0.1, cap=5.0),
+            budget=nopanic.RetryBudget(settings.retry_budget),
+            retry_after_cap=RETRY_AFTER_CAP,
+            before_sleep=self._count_retry,
+            name=dependency,
+        )
+        self._timeout = nopanic.timeout(settings.timeout_seconds, name=dependency)
+        self._opening = nopanic.compose(self._retry, self._breaker)
+        self._calling = nopanic.compose(self._retry, self._breaker, self._bulkhead, self._timeout)
+
+    @property
+    def state(self) -> str:
+        """`closed`, `half_open` or `open`."""
+        return str(self._breaker.state)
+
+    @property
+    def in_flight(self) -> int:
+        return int(self._bulkhead.in_flight)
+
+    async def call(self, fn: Callable[..., Awaitable[T]], /, *args: Any, share: float = 1.0) -> T:
+        """Awaits `fn` under the policy, in at most a `share` of the time that is left before the deadline.
+
+        Raises:
+            CircuitOpen: without a call; `retry_after` says when a probe is due.
+            BulkheadFull: without a call.
+            TimeoutError: the last attempt took too long.
+            Exception: the last attempt's own, unchanged.
+        """
+        with self._measured(), _share_of_time(share):
+            return await self._calling.acall(self._timed, fn, *args)
+
+    @asynccontextmanager
+    async def stream(
+        self, connect: Callable[[], AbstractAsyncContextManager[T]], *, share: float = 1.0
+    ) -> AsyncGenerator[T]:
+        """Opens a stream under the policy: opening it is retried, its bulkhead slot is held until it ends.
+
+        Once open it cannot be retried, what was received cannot be taken back; its failure counts for the breaker.
+        """
+
+        async def opened() -> tuple[AsyncExitStack, T]:
+            async with AsyncExitStack() as stack:
+                await stack.enter_async_context(self._bulkhead.guard())
+                async with self._timeout.guard():
+                    stream = await self._timed(stack.enter_async_context, connect())
+                return stack.pop_all(), stream
+
+        with self._measured():
+            with _share_of_time(share):
+                stack, stream = await self._opening.acall(opened)
+            try:
+                async with stack:
+                    yield stream
+            except Exception as error:
+                if self._transient(error):
+                    with suppress(Exception):
+                        await self._breaker.acall(_raise, error)
+                raise
+
+    async def _timed(self, fn: Callable[..., Awaitable[T]], *args: Any) -> T:
+        started = time.perf_counter()
+        result = await fn(*args)
+        self._typical += 0.1 * (time.perf_counter() - started - self._typical)
+        return result
+
+    def _measured(self) -> metrics.Measured:
+        return metrics.Measured(metrics.DEPENDENCY_DURATION, {"dependency": self.dependency}, outcome_of)
+
+    def _cannot_finish(self, _: BaseException) -> bool:
+        """No attempt that the deadline would cut off."""
+        left = time_remaining()
+        return left is not None and left < self._typical
+
+    def _count_retry(self, attempt: nopanic.RetryAttempt) -> None:
+        metrics.DEPENDENCY_RETRIES.add(1, {"dependency": self.dependency})
+        log.warning(
+            "dependency_retry",
+            dependency=self.dependency,
+            attempt=attempt.attempt,
+            delay_seconds=round(attempt.delay, 3),
+            error=type(attempt.exception).__name__,
+        )
+
+    def _log_state(self, _: Any, old: str, new: str) -> None:
+        level = log.info if new == "closed" else log.warning
+        level("breaker_changed", dependency=self.dependency, old=old, new=new)
+
+
+async def _raise(error: Exception) -> None:
+    raise error
+
+
+def outcome_of(error: BaseException | None) -> str:
+    """A bounded label for how a call ended."""
+    match error:
+        case None:
+            return "ok"
+        case asyncio.CancelledError() | GeneratorExit():
+            return "cancelled"
+        case CircuitOpen() | BulkheadFull():
+            return "rejected"
+        case TimeoutError():
+            return "timeout"
+        case _:
+            return "error"
+
+
+class Guards:
+    """The guards of the process, one a dependency, made on first use."""
+
+    def __init__(self, settings: GuardSettings, shared_breaker: Callable[..., Any] | None = None) -> None:
+        self._settings = settings
+        self._shared_breaker = shared_breaker
+        self._guards: dict[str, Guard] = {}
+        metrics.observe_breakers(lambda: {name: STATES.get(guard.state, 2) for name, guard in self._guards.items()})
+
+    def get(self, dependency: str, transient: Callable[[BaseException], bool], **overrides: Any) -> Guard:
+        """The guard of `dependency`; `overrides` are fields of GuardSettings that differ for it."""
+        if dependency not in self._guards:
+            settings = self._settings.model_copy(update=overrides)
+            self._guards[dependency] = Guard(dependency, settings, transient)
+        return self._guards[dependency]
+
+    def states(self) -> dict[str, str]:
+        return {name: guard.state for name, guard in self._guards.items()}

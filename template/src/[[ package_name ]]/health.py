@@ -1,0 +1,31 @@
+"""Health, in the terms of an orchestrator: live (do not kill), started (warm), ready (send work)."""
+
+from dataclasses import dataclass
+
+from .guard import Guards
+from .state import State
+
+
+@dataclass
+class Health:
+    """What the probes answer from."""
+
+    state: State
+    guards: Guards
+    started: bool = False
+    draining: bool = False
+
+    async def ready(self) -> tuple[bool, dict[str, object]]:
+        """Whether to send work here, and why.
+
+        The state store away, and open breakers, are reported but do not fail: every replica would see the same, and
+        taking all of them out of service would turn a degraded service into none.
+        """
+        shared = await self.state.ping()
+        report: dict[str, object] = {
+            "started": self.started,
+            "draining": self.draining,
+            "state": "ok" if shared else "unreachable, working with this process's memory",
+            "breakers": self.guards.states(),
+        }
+        return self.started and not self.draining, report

@@ -1,0 +1,101 @@
+"""Hygiene of what comes in and what goes out: control and bidirectional characters, active content, secrets."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+
+from .errors import InvalidInput
+
+MASK = "[redacted]"
+
+# Control characters but tab and newline; bidirectional overrides and isolates (CVE-2021-42574); invisible tag characters.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+# A bracket still open after this many characters is escaped, not waited for.
+_HELD = 256
+# Elements that run, load or submit something in a browser, and any with attributes that are not plainly harmless:
+# unquoted, entities, handlers. Other angle brackets, `List<str>` or `<b>`, stay as they are.
+_ACTIVE_ELEMENT = re.compile(
+    r"<(?=\s*/?\s*(?:script|iframe|frame|object|embed|applet|svg|math|style|link|meta|base|form|input|button|img|image"
+    r"|video|audio|source|template|body|html|details|marquee))"
+    rf"|<(?=[a-z])(?![^=>]{{0,{_HELD}}}(?:>|\Z))"
+    r"""(?![a-z][\w-]*(?:\s+(?!on|style)[a-z][\w-]*(?:="(?:[^"<>&]|&(?!#|\w+;))*")?)*\s*/?>)""",
+    re.IGNORECASE,
+)
+# Browsers ignore tabs and line ends inside a scheme.
+_SPREAD = r"[\t\n]*"
+_ACTIVE_URL = re.compile(
+    rf"\b(?:{_SPREAD.join('javascript')}|{_SPREAD.join('vbscript')}|data:text/html){_SPREAD}[:;,]",
+    re.IGNORECASE,
+)
+_BOUNDARY = re.compile(r"[\s\u0080-\U0010ffff]")
+_MARKDOWN_IMAGE = re.compile(r"!(?=\[)")  # fetched without a click: the way data is leaked out of a chat window
+# Credentials by their shape, in case a model repeats one that is not ours.
+_SECRET_SHAPE = re.compile(
+    r"\b(?:sk-[A-Za-z0-9_-]{20,}|(?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{36,}|xox[abpr]-[A-Za-z0-9-]{10,}"
+    r"|AIza[A-Za-z0-9_-]{35}|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+)
+
+
+def clean_input(text: str, max_chars: int) -> str:
+    """The input as the model sees it: normalised (NFC), without hidden characters.
+
+    Raises:
+        InvalidInput: when it is empty, too long, or not valid Unicode.
+    """
+    if len(text) > max_chars:
+        raise InvalidInput(f"The input has {len(text)} characters; at most {max_chars} are accepted.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput("The input has unpaired surrogates; send valid Unicode.") from None
+    cleaned = _HIDDEN.sub("", unicodedata.normalize("NFC", text.replace("\r\n", "\n")))
+    if not cleaned.strip():
+        raise InvalidInput("The input is empty; send some text.")
+    return cleaned
+
+
+def clean_output(text: str, secrets: Iterable[str]) -> str:
+    """The answer as it leaves: no hidden characters, active content defused, secrets masked."""
+    text = _HIDDEN.sub("", text)  # first: they could hide all that is looked for below
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    text = _SECRET_SHAPE.sub(MASK, text)
+    text = _ACTIVE_ELEMENT.sub("&lt;", text)
+    text = _ACTIVE_URL.sub("blocked:", text)
+    return _MARKDOWN_IMAGE.sub("", text)
+
+
+class StreamCleaner:
+    """Cleans an answer that arrives in pieces: holds back what a later piece could still turn into something bad.
+
+    Pieces are cut where no secret and no tag can be cut in two: behind white space or a character outside ASCII, and
+    never inside an angle bracket or a private key.
+    """
+
+    def __init__(self, secrets: Callable[[], Iterable[str]]) -> None:
+        self._secrets = secrets
+        self._pending = ""
+
+    def feed(self, piece: str) -> str:
+        """What may be sent now; possibly nothing."""
+        self._pending += _HIDDEN.sub("", piece)
+        end = max((at.end() for at in _BOUNDARY.finditer(self._pending)), default=0)
+        bracket = self._pending.rfind("<", 0, end)
+        if bracket != -1 and ">" not in self._pending[bracket:end]:
+            if end - bracket > _HELD:
+                self._pending = self._pending[:bracket] + "&lt;" + self._pending[bracket + 1 :]
+            else:
+                end = bracket
+        key = self._pending.find("-----BEGIN", 0, end)
+        return self._release(end if key == -1 else key)
+
+    def finish(self) -> str:
+        """The rest."""
+        return self._release(len(self._pending))
+
+    def _release(self, end: int) -> str:
+        ready, self._pending = self._pending[:end], self._pending[end:]
+        return clean_output(ready, self._secrets()) if ready else ""

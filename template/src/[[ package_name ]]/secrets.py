@@ -1,0 +1,54 @@
+"""The settings in force: secrets are read again while the service runs, without a restart."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import structlog
+
+from . import config
+from .settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+class Secrets:
+    """Holds the newest settings. Whoever needs a key asks at the time of use, so that rotation reaches every call."""
+
+    def __init__(self, settings: Settings, *, load: Callable[[], Settings] = config.load) -> None:
+        self.settings = settings
+        self.generation = 0
+        self._load = load
+        self._refreshing = asyncio.Lock()
+
+    def values(self) -> tuple[str, ...]:
+        """Every secret in use, longest first, for redaction."""
+        return tuple(sorted(config.secret_values(self.settings), key=len, reverse=True))
+
+    async def refresh(self, seen: int | None = None) -> bool:
+        """Reads the secrets again; True when something newer than generation `seen` is in force.
+
+        A source that fails, or settings that would be refused, leave the old ones in force.
+        """
+        seen = self.generation if seen is None else seen
+        async with self._refreshing:
+            if self.generation != seen:  # somebody else has just done it
+                return True
+            try:
+                fresh = await asyncio.to_thread(self._load)
+            except Exception as error:
+                log.error("secrets_refresh_failed", error=type(error).__name__, kept="the ones in force")
+                return False
+            if fresh == self.settings:
+                return False
+            self.settings = fresh
+            self.generation += 1
+            log.info("secrets_rotated", generation=self.generation)
+            return True
+
+    async def keep_fresh(self) -> None:
+        """Refreshes every `SECRETS__REFRESH_SECONDS` until cancelled."""
+        with contextlib.suppress(asyncio.CancelledError):
+            while True:
+                await asyncio.sleep(self.settings.secrets.refresh_seconds)
+                await self.refresh()

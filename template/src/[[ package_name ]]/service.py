@@ -1,0 +1,79 @@
+"""Puts the service together: the one place where settings become objects, for every door."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TextIO
+
+import structlog
+
+from .flags import Flags
+from .guard import Guards
+from .health import Health
+from .models import Models
+from .outbound import Outbound
+from .runner import Runner
+from .secrets import Secrets
+from .settings import Settings
+from .state import State, open_state
+from .telemetry.audit import Audit
+
+log = structlog.get_logger(__name__)
+
+_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """What doors work with."""
+
+    settings: Settings
+    secrets: Secrets
+    state: State
+    runner: Runner
+    health: Health
+    flags: Flags
+    audit: Audit
+
+
+@asynccontextmanager
+async def open_service(secrets: Secrets, audit_stream: TextIO | None = None) -> AsyncGenerator[Service]:
+    """A running service; everything it opened is closed at the end. The audit trail goes to stdout by default."""
+    settings = secrets.settings
+    async with AsyncExitStack() as stack:
+        audit = Audit(settings.audit_file, audit_stream)
+        stack.callback(audit.close)
+        guards = Guards(settings.guard)
+        state = open_state(settings.state_url.get_secret_value(), guards)
+        stack.push_async_callback(state.aclose)
+        outbound = Outbound(settings, guards)
+        stack.push_async_callback(outbound.aclose)
+        models = Models(settings.model, secrets, outbound, guards)
+        health = Health(state, guards)
+        for work in (secrets.keep_fresh(), _start(health, state)):
+            stack.push_async_callback(_cancelled, asyncio.create_task(work))
+        yield Service(
+            settings=settings,
+            secrets=secrets,
+            state=state,
+            runner=Runner(settings, secrets, state, models, outbound, audit),
+            health=health,
+            flags=Flags(state),
+            audit=audit,
+        )
+
+
+async def _start(health: Health, state: State) -> None:
+    """A replica takes work once it has reached its state store; later outages it rides out."""
+    while not await state.ping():
+        await asyncio.sleep(_RETRY_SECONDS)
+    health.started = True
+    log.info("started")
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

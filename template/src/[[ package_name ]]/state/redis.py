@@ -1,0 +1,106 @@
+"""`redis://` and `rediss://`: shared by all replicas. The only place that opens a connection to Redis."""
+
+from typing import Any, cast
+
+from limits.aio.storage import RedisStorage
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from .store import Amount, Reserved, Window
+from .windows import MovingWindow
+
+CONNECTIONS = 64
+SECONDS = 2.0  # connect and answer; Redis in the same network takes under a millisecond
+
+REPLACE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+return 1
+"""
+
+# A reservation is a member `holder tokens micro_usd` of a sorted set whose score is when it lapses.
+RESERVE = """
+local now = redis.call('TIME')
+now = now[1] * 1000 + math.floor(now[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+local tokens = tonumber(redis.call('HGET', KEYS[1], 'tokens') or 0)
+local micro_usd = tonumber(redis.call('HGET', KEYS[1], 'micro_usd') or 0)
+if tokens >= tonumber(ARGV[4]) or micro_usd >= tonumber(ARGV[5]) then return 'spent' end
+local held = redis.call('ZRANGE', KEYS[2], 0, -1)
+for _, member in ipairs(held) do
+  local t, u = string.match(member, ' (%d+) (%d+)$')
+  tokens, micro_usd = tokens + t, micro_usd + u
+end
+if #held > 0 and (tokens + ARGV[2] > tonumber(ARGV[4]) or micro_usd + ARGV[3] > tonumber(ARGV[5])) then return 'wait' end
+redis.call('ZADD', KEYS[2], now + ARGV[6], ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3])
+redis.call('PEXPIRE', KEYS[2], ARGV[6])
+return 'held'
+"""
+
+SETTLE = """
+for _, member in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+  if string.sub(member, 1, #ARGV[1] + 1) == ARGV[1] .. ' ' then redis.call('ZREM', KEYS[2], member) end
+end
+redis.call('HINCRBY', KEYS[1], 'tokens', ARGV[2])
+redis.call('HINCRBY', KEYS[1], 'micro_usd', ARGV[3])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return 1
+"""
+
+
+class RedisStore:
+    """One bounded pool, waited for. Retries are the guard's business, so the client makes none of its own."""
+
+    def __init__(self, url: str) -> None:
+        pool: Any = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS,
+            timeout=SECONDS,
+            socket_connect_timeout=SECONDS,
+            socket_timeout=SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self.client: Redis = Redis.from_pool(pool)
+        self._replace = self.client.register_script(REPLACE)
+        self._reserve = self.client.register_script(RESERVE)
+        self._settle = self.client.register_script(SETTLE)
+        self._window = MovingWindow(RedisStorage(f"async+{url}", implementation="redispy", connection_pool=pool))
+
+    async def ping(self) -> None:
+        await self.client.ping()
+
+    async def get(self, key: str) -> bytes | None:
+        return cast(bytes | None, await self.client.get(key))
+
+    async def set(self, key: str, value: bytes, ttl: float) -> None:
+        await self.client.set(key, value, px=_ms(ttl))
+
+    async def add(self, key: str, value: bytes, ttl: float) -> bool:
+        return bool(await self.client.set(key, value, px=_ms(ttl), nx=True))
+
+    async def replace(self, key: str, old: bytes, new: bytes | None, ttl: float) -> bool:
+        return bool(await self._replace(keys=[key], args=[old, new or b"", _ms(ttl)]))
+
+    async def reserve(self, account: str, holder: str, amount: Amount, limit: Amount, ttl: float) -> Reserved:
+        args = [holder, amount.tokens, amount.micro_usd, limit.tokens, limit.micro_usd, _ms(ttl)]
+        answer = await self._reserve(keys=_account(account), args=args)
+        return cast(Reserved, answer.decode())
+
+    async def settle(self, account: str, holder: str, spent: Amount, ttl: float) -> None:
+        await self._settle(keys=_account(account), args=[holder, spent.tokens, spent.micro_usd, _ms(ttl)])
+
+    async def hit(self, key: str, per_minute: int) -> Window:
+        return await self._window.hit(key, per_minute)
+
+    async def aclose(self) -> None:
+        await self.client.aclose()
+
+
+def _ms(seconds: float) -> int:
+    return max(1, int(seconds * 1000))
+
+
+def _account(name: str) -> list[str]:
+    """Both keys in one slot of a cluster."""
+    return [f"{{{name}}}:spent", f"{{{name}}}:held"]

@@ -1,0 +1,58 @@
+"""The few operations that everything kept is made of."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Reserved = Literal["held", "wait", "spent"]
+
+
+@dataclass(frozen=True)
+class Amount:
+    """What a run takes from a budget: tokens, and millionths of a US dollar."""
+
+    tokens: int = 0
+    micro_usd: int = 0
+
+
+@dataclass(frozen=True)
+class Window:
+    """A minute's moving window after a hit: whether it was let in, how many more would be, when it is free again."""
+
+    allowed: bool
+    remaining: int
+    reset_seconds: float
+
+
+class Store(Protocol):
+    """Each operation is atomic. `ttl` is in seconds."""
+
+    async def ping(self) -> None: ...
+
+    async def get(self, key: str) -> bytes | None: ...
+
+    async def set(self, key: str, value: bytes, ttl: float) -> None: ...
+
+    async def add(self, key: str, value: bytes, ttl: float) -> bool:
+        """Sets `key` unless it is there; False when it is."""
+        ...
+
+    async def replace(self, key: str, old: bytes, new: bytes | None, ttl: float) -> bool:
+        """Sets `key` if it holds `old`, or deletes it when `new` is None; False when it holds something else."""
+        ...
+
+    async def reserve(self, account: str, holder: str, amount: Amount, limit: Amount, ttl: float) -> Reserved:
+        """Holds `amount` until it is settled or `ttl` is over.
+
+        `wait` when it would fit if others, who hold theirs, spent less; `spent` when the limit is reached.
+        """
+        ...
+
+    async def settle(self, account: str, holder: str, spent: Amount, ttl: float) -> None:
+        """Ends a reservation and books what was spent; the account is forgotten after `ttl`."""
+        ...
+
+    async def hit(self, key: str, per_minute: int) -> Window:
+        """Counts one more against the moving window of `key`, unless that is full."""
+        ...
+
+    async def aclose(self) -> None: ...

@@ -1,0 +1,75 @@
+"""Logs: one JSON object a line on stdout, third-party loggers included, secrets masked."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from typing import TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from . import traces
+
+MASK = "***"
+# Local variables stay out of tracebacks: they hold prompts and keys.
+_tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
+
+def setup(level: str, secrets: Callable[[], Iterable[str]], stream: TextIO | None = None) -> None:
+    """Sends structlog and the standard library's logging through one pipeline.
+
+    Args:
+        level: least severe level shown.
+        secrets: gives the values that must never be shown, asked for each line since they rotate.
+        stream: where to write; stdout by default.
+    """
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(allow=()),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _trace_ids,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            _tracebacks,
+            _Masked(structlog.processors.JSONRenderer(ensure_ascii=False), secrets),
+        ],
+    )
+    handler = logging.StreamHandler(stream or sys.stdout)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for noisy in ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel("WARNING")
+
+
+def _trace_ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    if found := traces.ids():
+        event["trace_id"], event["span_id"] = found
+    return event
+
+
+class _Masked:
+    """Renders a line, then masks every secret in it: whatever a library logged, whatever key it was under."""
+
+    def __init__(self, render: Callable[..., str | bytes], secrets: Callable[[], Iterable[str]]) -> None:
+        self._render = render
+        self._secrets = secrets
+
+    def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
+        line = str(self._render(logger, name, event))
+        for secret in self._secrets():
+            if secret in line:
+                line = line.replace(secret, MASK)
+        return line

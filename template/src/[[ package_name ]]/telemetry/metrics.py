@@ -1,0 +1,78 @@
+"""Every metric of the service. OpenTelemetry API; Prometheus reads them at `/metrics`, OTLP where configured.
+
+Names follow the semantic conventions; the exposition turns `agent.run.duration` into `agent_run_duration_seconds`.
+Label values are bounded sets: never put an id, a URL or a client's text into one.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Self
+
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Histogram, Observation
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.resources import Resource
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+_meter = metrics.get_meter("service")
+RUN_DURATION = _meter.create_histogram("agent.run.duration", "s", "Runs, by outcome")
+RUN_COST = _meter.create_counter("agent.cost.usd", "", "US dollars spent, by model and tenant")
+RUN_COST_UNKNOWN = _meter.create_counter("agent.cost.unknown", "", "Runs of a model without a known price")
+DEPENDENCY_DURATION = _meter.create_histogram("dependency.call.duration", "s", "Guarded calls, by outcome")
+DEPENDENCY_RETRIES = _meter.create_counter("dependency.retries", "", "Second and later attempts")
+REJECTED = _meter.create_counter("requests.rejected", "", "Requests refused before any work, by reason")
+STATE_DEGRADED = _meter.create_gauge("state.degraded", "", "1 while the shared state store cannot be reached")
+
+
+def setup(resource: Resource) -> MeterProvider:
+    """Installs the provider: Prometheus always, OTLP when `OTEL_EXPORTER_OTLP_ENDPOINT` is set."""
+    from opentelemetry.exporter.prometheus import PrometheusMetricReader
+
+    readers: list[MetricReader] = [PrometheusMetricReader()]
+    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+
+        readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
+    buckets = ExplicitBucketHistogramAggregation(SECONDS)
+    provider = MeterProvider(
+        readers, resource, views=[View(instrument_name="*.duration", aggregation=buckets)], shutdown_on_exit=False
+    )
+    metrics.set_meter_provider(provider)
+    return provider
+
+
+class Measured:
+    """Times a block into a histogram, labelled with the outcome that `outcome_of` gives its exception."""
+
+    __slots__ = ("_attributes", "_histogram", "_outcome_of", "_started")
+
+    def __init__(
+        self, histogram: Histogram, attributes: dict[str, str], outcome_of: Callable[[BaseException | None], str]
+    ) -> None:
+        self._histogram = histogram
+        self._attributes = attributes
+        self._outcome_of = outcome_of
+
+    def __enter__(self) -> Self:
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        outcome = self._outcome_of(error)
+        self._histogram.record(time.perf_counter() - self._started, {**self._attributes, "outcome": outcome})
+
+
+def observe_breakers(states: Callable[[], Mapping[str, int]]) -> None:
+    """`dependency_breaker_state`: 0 closed, 1 half-open, 2 open."""
+
+    def read(_: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(value, {"dependency": name}) for name, value in states().items()]
+
+    _meter.create_observable_gauge("dependency.breaker.state", [read], "", "0 closed, 1 half-open, 2 open")

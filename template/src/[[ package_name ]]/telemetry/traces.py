@@ -1,0 +1,33 @@
+"""Traces: OpenTelemetry, W3C context from the caller, OTLP when `OTEL_EXPORTER_OTLP_ENDPOINT` is set."""
+
+import os
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
+
+
+def setup(resource: Resource) -> TracerProvider:
+    """Installs the provider. Nobody to send spans to: none are recorded, yet ids still join logs and calls.
+
+    The sampler is OpenTelemetry's own `OTEL_TRACES_SAMPLER` once there is an endpoint.
+    """
+    if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF, remote_parent_sampled=ALWAYS_OFF), resource=resource)
+    else:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        provider = TracerProvider(resource=resource)
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    return provider
+
+
+def ids() -> tuple[str, str] | None:
+    """(trace id, span id) of the current span in hexadecimal, or None outside of one."""
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return None
+    return trace.format_trace_id(context.trace_id), trace.format_span_id(context.span_id)
