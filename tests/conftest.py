@@ -32,8 +32,9 @@ def render(copier_template: Path, tmp_path_factory: pytest.TempPathFactory) -> R
     def rendered(answers: Answers) -> Path:
         key = repr(sorted(answers.items()))
         if key not in projects:
-            projects[key] = tmp_path_factory.mktemp(label(answers) or "project") / "project"
-            run_copy(str(copier_template), projects[key], data=answers, defaults=True, unsafe=True, quiet=True)
+            project = tmp_path_factory.mktemp(label(answers) or "project") / "project"
+            run_copy(str(copier_template), project, data=answers, defaults=True, unsafe=True, quiet=True)
+            projects[key] = project
         return projects[key]
 
     return rendered

@@ -1,0 +1,114 @@
+"""The rendered Dockerfile, built and run: nobody's user, a read-only root, a clean exit."""
+
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+import image
+from answers import FULL
+from conftest import Render
+from image import Image
+
+pytestmark = pytest.mark.skipif(bool(image.why_not()), reason=image.why_not())
+
+
+@pytest.fixture(scope="module")
+def built(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+    image.make_base(tmp_path_factory.mktemp("base"))
+    built = Image(render(FULL), "localhost/rendered:test")
+    yield built
+    built.remove()
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_ready(service: "subprocess.Popen[str]", port: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and service.poll() is None:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    service.kill()
+    pytest.fail(f"not ready:\n{service.communicate()[0]}")
+
+
+def test_the_image_says_how_it_wants_to_be_run(built: Image) -> None:
+    user, _, group = built.config["User"].partition(":")
+    assert user.isdigit()
+    assert int(user) >= 10_000
+    assert group.isdigit()
+    assert built.config["StopSignal"] == "SIGTERM"
+    assert built.config["Healthcheck"]["Test"]
+    assert "8000/tcp" in built.config["ExposedPorts"]
+    labels = built.config["Labels"]
+    assert labels["org.opencontainers.image.title"] == FULL["service_name"]
+    assert labels["org.opencontainers.image.description"] == FULL["description"]
+    assert labels["org.opencontainers.image.licenses"] == FULL["license"]
+
+
+def test_it_serves_on_a_read_only_root_as_nobody_and_leaves_in_peace(built: Image, port: int) -> None:
+    settings = {"ENVIRONMENT": "development", "PORT": str(port), "DRAIN_SECONDS": "0"}
+    service = built.start(built.config["Cmd"], **settings)
+    wait_until_ready(service, port)
+    kind, *probe = built.config["Healthcheck"]["Test"]
+    assert kind == "CMD"
+    assert built.start(probe, **settings).wait(10) == 0
+    service.send_signal(signal.SIGTERM)
+    output, _ = service.communicate(timeout=30)
+    assert service.returncode == 0, output
+
+
+def test_its_health_check_fails_when_nothing_answers(built: Image, port: int) -> None:
+    assert built.start(built.config["Healthcheck"]["Test"][1:], PORT=str(port)).wait(10) == 1
+
+
+def test_it_refuses_to_start_in_production_without_what_it_needs(built: Image) -> None:
+    service = built.start(built.config["Cmd"])
+    output, _ = service.communicate(timeout=30)
+    assert service.returncode == 2, output
+    assert "MODEL__PRIMARY" in output
+    assert "STATE_URL" in output
+    assert "Traceback" not in output
+
+
+def test_it_holds_the_service_and_no_build_tools(built: Image) -> None:
+    assert (built.root / "app" / "bin" / FULL["service_name"]).exists()
+    assert not [path for path in ("app/bin/uv", "app/bin/pip", "opt/uv", "build") if (built.root / path).exists()]
+    ours = list((built.root / "app").glob("lib/python3*/site-packages/ete_facturation"))
+    assert ours
+    assert list(ours[0].rglob("*.pyc")), "byte code is not compiled"
+
+
+def test_none_of_its_files_can_be_changed_by_its_user(built: Image) -> None:
+    writable = [
+        path
+        for path in (built.root / "app").rglob("*")
+        if not path.is_symlink() and (path.stat().st_mode & 0o002 or path.stat().st_uid >= 10_000)
+    ]
+    assert writable == []
+
+
+def test_two_builds_hold_the_same_files(built: Image, render: Render) -> None:
+    again = Image(render(FULL), "localhost/rendered:again")
+    try:
+        difference = subprocess.run(
+            ["diff", "--recursive", "--brief", "--no-dereference", built.root / "app", again.root / "app"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert difference.stdout == ""
+    finally:
+        again.remove()

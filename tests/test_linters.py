@@ -1,0 +1,57 @@
+"""The linters of every format, over this repository and over rendered projects, all offline."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from answers import DEFAULT, FULL
+from conftest import ROOT, TOOLS, Render
+
+
+@pytest.fixture
+def trees(render: Render) -> list[Path]:
+    """This repository, and projects with either CI."""
+    return [ROOT, render(DEFAULT), render(FULL)]
+
+
+def lint(trees: list[Path], patterns: str, tool: str, *options: str) -> None:
+    """Run a linter over the files of these patterns, of which there must be some."""
+    files = sorted(path for tree in trees for pattern in patterns.split() for path in tree.glob(pattern))
+    assert files, f"nothing to check: {patterns}"
+    path = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"  # jactionlint looks for shellcheck there
+    done = subprocess.run(
+        [TOOLS / tool, *options, *files], env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.fail(f"{tool} {' '.join(options)}\n{done.stdout}{done.stderr}", pytrace=False)
+
+
+def test_workflows_have_no_mistakes(trees: list[Path]) -> None:
+    lint(trees, ".github/workflows/*.yml", "jactionlint", "--profile=correctness", "--strict-exit")
+
+
+def test_workflows_give_no_more_than_they_need(trees: list[Path]) -> None:
+    lint(trees, ".github/workflows/*.yml", "zizmor", "--offline", "--quiet", "--persona=pedantic")
+
+
+def test_workflows_match_their_schema(trees: list[Path]) -> None:
+    lint(trees, ".github/workflows/*.yml", "check-jsonschema", "--builtin-schema=vendor.github-workflows")
+
+
+def test_gitlab_settings_match_their_schema(trees: list[Path]) -> None:
+    schema = ("--builtin-schema=vendor.gitlab-ci", "--data-transform=gitlab-ci")
+    lint(trees, ".gitlab-ci.yml", "check-jsonschema", *schema)
+
+
+def test_compose_files_match_their_schema(trees: list[Path]) -> None:
+    lint(trees, "compose.yaml", "check-jsonschema", "--builtin-schema=vendor.compose-spec")
+
+
+def test_dockerfiles_follow_good_practice(trees: list[Path]) -> None:
+    lint(trees, "Dockerfile", "hadolint", "--failure-threshold=style")
+
+
+def test_shell_scripts_are_sound(trees: list[Path]) -> None:
+    lint(trees, ".ci/run scripts/*.sh", "shellcheck")
