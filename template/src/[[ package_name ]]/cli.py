@@ -66,8 +66,8 @@ def serve() -> None:
 @app.command()
 def ask(text: str) -> None:
     """Answers TEXT on the terminal, by the same path as a request."""
-    from .runner import Task
     from .service import open_service
+    from .task import Task
 
     async def answer() -> str:
         async with open_service(Secrets(settings()), audit_stream=sys.stderr) as service:

@@ -1,6 +1,7 @@
 """Loading the settings: what is wrong is named all at once, with secrets masked."""
 
 import difflib
+import json
 import os
 import typing
 from collections.abc import Iterator
@@ -31,13 +32,13 @@ def load() -> Settings:
     problems = _unknown_names()
     stand_ins: dict[str, Any] = {}
     try:
-        settings = Settings(_env_file=env_file)  # type: ignore[call-arg]
+        settings = Settings(_env_file=env_file)
     except ValidationError as error:
         for wrong in error.errors():
             problems.append(_explain(wrong))
             _stand_in(stand_ins, wrong["loc"])
         # Defaults in the place of what was wrong, to look for the problems behind it.
-        settings = Settings(_env_file=env_file, **stand_ins)  # type: ignore[call-arg]
+        settings = Settings(_env_file=env_file, **stand_ins)
     except Exception as error:  # a secret store's client raises what it likes
         problems.append(f"SECRETS__SOURCE: the secrets could not be read ({type(error).__name__}: {error})")
         raise SettingsError(problems) from error
@@ -90,10 +91,20 @@ def example() -> str:
         if "__" in name and name.split("__")[0] != group:
             group = name.split("__")[0]
             lines.append("")
-        default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
-        shown = {None: "", True: "true", False: "false"}.get(default, default) if not isinstance(default, dict) else "{}"
-        lines += [f"# {field.description}", f"# {name}={shown}"]
+        lines += [f"# {field.description}", f"# {name}={_as_text(field.default)}"]
     return "\n".join(lines) + "\n"
+
+
+def _as_text(default: object) -> str:
+    match default:
+        case None:
+            return ""
+        case SecretStr():
+            return default.get_secret_value()
+        case bool() | list() | dict():
+            return json.dumps(default)
+        case _:
+            return str(default)
 
 
 def _unknown_names() -> list[str]:

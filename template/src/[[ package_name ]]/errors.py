@@ -10,9 +10,7 @@ class ServiceError(Exception):
     slug: ClassVar[str] = "internal"
     title: ClassVar[str] = "Something went wrong"
 
-    def __init__(
-        self, detail: str, *, retry_after: float | None = None, headers: dict[str, str] | None = None
-    ) -> None:
+    def __init__(self, detail: str, *, retry_after: float | None = None, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
         self.retry_after = retry_after  # seconds

@@ -7,13 +7,12 @@ from pydantic_ai.exceptions import (
     ModelAPIError,
     ModelContextWindowExceededError,
     ModelHTTPError,
-    UnexpectedModelBehavior,
     UsageLimitExceeded,
 )
 
 from .errors import BudgetExceeded, DeadlineExceeded, InvalidInput, ModelUnavailable, Overloaded, ServiceError
-from .guard import BulkheadFull, CircuitOpen
-from .models import StaleKey, falls_back
+from .guard import BulkheadFull
+from .models import falls_back
 
 _NO_TIME = "The run did not finish in time; ask for less or raise RUN__DEADLINE_SECONDS."
 

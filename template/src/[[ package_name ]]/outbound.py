@@ -39,8 +39,8 @@ class _BoundedStream(httpx2.AsyncByteStream):
 class _BoundedTransport(httpx2.AsyncHTTPTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         response = await super().handle_async_request(request)
-        assert isinstance(response.stream, httpx2.AsyncByteStream)
-        response.stream = _BoundedStream(response.stream)
+        if isinstance(response.stream, httpx2.AsyncByteStream):
+            response.stream = _BoundedStream(response.stream)
         return response
 
 
@@ -98,7 +98,9 @@ class Outbound:
                 raise ForbiddenAddress(f"{host}: {error}") from error
             self._tools = self._tools or self._client()
             response = await self._tools.get(
-                build_url_with_ip(resolved), headers={"host": httpx2.URL(url).netloc.decode()}, extensions={"sni_hostname": host}
+                build_url_with_ip(resolved),
+                headers={"host": httpx2.URL(url).netloc.decode()},
+                extensions={"sni_hostname": host},
             )
             response.raise_for_status()
             return response.json()
@@ -115,7 +117,9 @@ class Outbound:
         guard = self._settings.guard
         client = httpx2.AsyncClient(
             transport=_BoundedTransport(
-                limits=httpx2.Limits(max_connections=guard.max_concurrent, max_keepalive_connections=guard.max_concurrent)
+                limits=httpx2.Limits(
+                    max_connections=guard.max_concurrent, max_keepalive_connections=guard.max_concurrent
+                )
             ),
             timeout=httpx2.Timeout(guard.timeout_seconds, connect=min(5.0, guard.timeout_seconds)),
             follow_redirects=False,

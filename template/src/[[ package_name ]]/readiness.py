@@ -1,4 +1,4 @@
-"""What this service promises, and what proves it. The promises are docs/promises.md of the template, kept here as data."""
+"""What this service promises, and which tests prove it."""
 
 import ast
 import json

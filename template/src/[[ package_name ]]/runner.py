@@ -6,17 +6,9 @@ deadline → kill switch → budget → cache → agent (its calls guarded) → 
 import asyncio
 import hashlib
 import time
-import uuid
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from pydantic import BaseModel
-from pydantic_ai import RunContext
-from pydantic_ai.messages import AgentStreamEvent, FinalResultEvent, ModelMessage, PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
-from pydantic_ai.settings import ModelSettings
-from pydantic_ai.usage import RunUsage
 
 from .agent.agent import agent
 from .agent.deps import Deps
@@ -26,64 +18,19 @@ from .errors import ModelUnavailable, ServiceError
 from .failures import translated
 from .flags import Flags
 from .guard import deadline
-from .models import Answers, Models, answers
+from .models import Models, answers
 from .once import Once
 from .outbound import Outbound
-from .sanitize import StreamCleaner, clean_input, clean_output
+from .sanitize import clean_input, clean_output
 from .secrets import Secrets
 from .settings import Settings
 from .state import State
+from .streaming import AnswerStream
+from .task import NOTHING, Emit, Progress, RunResult, Task
 from .telemetry import metrics
 from .telemetry.audit import Audit
 
 log = structlog.get_logger(__name__)
-Emit = Callable[[str], Awaitable[None]]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One piece of work for the agent.
-
-    Args:
-        input: what is asked, in plain text.
-        tenant: whose budget, limits, cache and conversations it touches.
-        actor: the name of the key that asked, for the audit trail.
-        conversation_id: continues, or starts, a conversation.
-        history: earlier turns that the caller keeps itself; excludes `conversation_id`.
-        instructions: the caller's own, added to the agent's.
-        model_settings: temperature and the like, where the door lets callers choose.
-        metadata: goes into the run's log line, for the caller's own use.
-    """
-
-    input: str
-    tenant: str
-    actor: str
-    conversation_id: str | None = None
-    history: tuple[ModelMessage, ...] = ()
-    instructions: str | None = None
-    model_settings: ModelSettings = field(default_factory=ModelSettings)
-    metadata: Mapping[str, object] = field(default_factory=dict)
-    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
-
-
-class Usage(BaseModel):
-    """What a run took. `cost_usd` is null when the model's price is not known."""
-
-    input_tokens: int
-    output_tokens: int
-    cost_usd: float | None
-
-
-class RunResult(BaseModel):
-    """The answer to a task."""
-
-    id: str
-    output: str
-    model: str
-    usage: Usage
-    degraded: bool = False
-    cached: bool = False
-    conversation_id: str | None = None
 
 
 class Runner:
@@ -109,7 +56,7 @@ class Runner:
             ServiceError: with the status that a door should give.
             CancelledError: the caller went away; what was spent until then is accounted for.
         """
-        run = _Run(task, emit)
+        run = Progress(task, emit)
         structlog.contextvars.bind_contextvars(run_id=task.run_id, tenant=task.tenant)
         try:
             async with deadline(self._settings.run.deadline_seconds):
@@ -133,13 +80,15 @@ class Runner:
         finally:
             self._account(run)
 
-    async def _cached(self, run: "_Run") -> RunResult:
+    async def _cached(self, run: Progress) -> RunResult:
         """The answer from the cache, or the agent's; concurrent identical tasks of a tenant share one."""
         task, cache = run.task, self._settings.cache
         if not cache.ttl_seconds or task.conversation_id or task.history or run.emit:
             return await self._answer(run)
         key = hashlib.sha256(
-            "\x00".join((task.tenant, task.input, task.instructions or "", str(task.model_settings), self._models.names)).encode()
+            "\x00".join(
+                (task.tenant, task.input, task.instructions or "", str(task.model_settings), self._models.names)
+            ).encode()
         ).hexdigest()
 
         async def work() -> str:
@@ -155,15 +104,15 @@ class Runner:
             if last is None or not isinstance(translated(error, 1), ModelUnavailable):
                 raise
             stale = RunResult.model_validate_json(last)
-            return stale.model_copy(update={"id": task.run_id, "degraded": True, "cached": True, "usage": _NOTHING})
+            return stale.model_copy(update={"id": task.run_id, "degraded": True, "cached": True, "usage": NOTHING})
         result = RunResult.model_validate_json(answer)
         if earlier:
-            return result.model_copy(update={"id": task.run_id, "cached": True, "usage": _NOTHING})
+            return result.model_copy(update={"id": task.run_id, "cached": True, "usage": NOTHING})
         if not result.degraded:
             await self._state.set(f"last:{key}", answer.encode(), cache.ttl_seconds + cache.stale_seconds)
         return result
 
-    async def _answer(self, run: "_Run") -> RunResult:
+    async def _answer(self, run: Progress) -> RunResult:
         task, limits = run.task, self._settings.run
         text = clean_input(task.input, limits.max_input_chars)
         conversation = None
@@ -173,7 +122,7 @@ class Runner:
                 self._state, task.tenant, task.conversation_id, limits.history_tokens, limits.conversation_ttl_seconds
             )
             history = await conversation.history()
-        stream = _Stream(run.emit, self._secrets) if run.emit else None
+        stream = AnswerStream(run.emit, self._secrets) if run.emit else None
         token = answers.set(run.answers)
         try:
             result = await agent.run(
@@ -203,7 +152,7 @@ class Runner:
             conversation_id=task.conversation_id,
         )
 
-    def _account(self, run: "_Run") -> None:
+    def _account(self, run: Progress) -> None:
         """What the run took and how it ended: metric, log line, audit record."""
         spent = run.spent()
         seconds = time.perf_counter() - run.started
@@ -224,58 +173,3 @@ class Runner:
         self._audit.record(
             "run", actor=run.task.actor, outcome=run.outcome, tenant=run.task.tenant, run_id=run.task.run_id, **facts
         )
-
-
-_NOTHING = Usage(input_tokens=0, output_tokens=0, cost_usd=0.0)
-
-
-class _Run:
-    """What is known of a run while it goes on."""
-
-    def __init__(self, task: Task, emit: Emit | None) -> None:
-        self.task = task
-        self.emit = emit
-        self.usage = RunUsage()
-        self.answers = Answers()
-        self.started = time.perf_counter()
-        self.outcome = "error"
-
-    @property
-    def answered_by(self) -> tuple[str, str]:
-        """(role, model) of the last answer; of the fallback as soon as it has answered once."""
-        fallback = [answer for answer in self.answers.models if answer[0] == "fallback"]
-        return (fallback or self.answers.models or [("none", "none")])[-1]
-
-    def spent(self) -> Usage:
-        if self.usage.cost is not None:
-            cost: float | None = float(self.usage.cost)
-        else:  # nothing is free but nothing at all, and the offline model
-            cost = None if self.usage.total_tokens and self.answered_by[1] != "offline" else 0.0
-        return Usage(input_tokens=self.usage.input_tokens, output_tokens=self.usage.output_tokens, cost_usd=cost)
-
-
-class _Stream:
-    """Hands the text of the final answer over, cleaned, as it comes."""
-
-    def __init__(self, emit: Emit, secrets: Secrets) -> None:
-        self._emit = emit
-        self._cleaner = StreamCleaner(secrets.values)
-
-    async def handle(self, _: RunContext[Deps], events: AsyncIterable[AgentStreamEvent]) -> None:
-        final = False
-        async for event in events:
-            match event:
-                case FinalResultEvent():
-                    final = True
-                case PartStartEvent(part=TextPart(content=text)) if text:
-                    await self._send(text)
-                case PartDeltaEvent(delta=TextPartDelta(content_delta=text)) if final:
-                    await self._send(text)
-
-    async def finish(self) -> None:
-        if rest := self._cleaner.finish():
-            await self._emit(rest)
-
-    async def _send(self, text: str) -> None:
-        if ready := self._cleaner.feed(text):
-            await self._emit(ready)

@@ -8,7 +8,7 @@ from .errors import InvalidInput
 
 MASK = "[redacted]"
 
-# Control characters but tab and newline; bidirectional overrides and isolates (CVE-2021-42574); invisible tag characters.
+# Control characters but tab and newline; bidirectional overrides (CVE-2021-42574); invisible tag characters.
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )

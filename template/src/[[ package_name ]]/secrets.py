@@ -36,7 +36,7 @@ class Secrets:
                 return True
             try:
                 fresh = await asyncio.to_thread(self._load)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 whatever a secret store's client raises
                 log.error("secrets_refresh_failed", error=type(error).__name__, kept="the ones in force")
                 return False
             if fresh == self.settings:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TextIO
 
 import structlog
+from pydantic_ai.models.instrumented import InstrumentationSettings
 
+from .agent.agent import agent
 from .flags import Flags
 from .guard import Guards
 from .health import Health
@@ -52,6 +54,7 @@ async def open_service(secrets: Secrets, audit_stream: TextIO | None = None) -> 
         stack.push_async_callback(outbound.aclose)
         models = Models(settings.model, secrets, outbound, guards)
         health = Health(state, guards)
+        agent.instrument = InstrumentationSettings(include_content=settings.log_content)
         for work in (secrets.keep_fresh(), _start(health, state)):
             stack.push_async_callback(_cancelled, asyncio.create_task(work))
         yield Service(

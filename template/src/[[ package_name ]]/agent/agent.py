@@ -7,7 +7,6 @@ from pydantic_ai import Agent
 from .deps import Deps
 from .tools import convert_units, exchange_rate
 
-
 agent: Agent[Deps, str] = Agent(
     name="agent",
     deps_type=Deps,

@@ -3,7 +3,14 @@
 import re
 from collections.abc import AsyncIterator
 
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, ToolCallPart, ToolReturnPart, UserPromptPart
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
 
 _CONVERSION = re.compile(r"(-?\d+(?:\.\d+)?)\s*([a-z]+)\s+(?:to|in|into)\s+([a-z]+)", re.IGNORECASE)
@@ -11,12 +18,13 @@ _CONVERSION = re.compile(r"(-?\d+(?:\.\d+)?)\s*([a-z]+)\s+(?:to|in|into)\s+([a-z
 
 def answer(messages: list[ModelMessage], _: AgentInfo) -> ModelResponse:
     """A tool call for `12 km to miles`, the tool's result once it is there, an echo otherwise."""
-    last = messages[-1]
-    assert isinstance(last, ModelRequest)
-    for part in last.parts:
+    parts = messages[-1].parts
+    for part in parts:
         if isinstance(part, ToolReturnPart):
             return ModelResponse([TextPart(f"That is {part.content}.")])
-    asked = " ".join(part.content for part in last.parts if isinstance(part, UserPromptPart) and isinstance(part.content, str))
+    asked = " ".join(
+        part.content for part in parts if isinstance(part, UserPromptPart) and isinstance(part.content, str)
+    )
     if found := _CONVERSION.search(asked):
         value, source, target = found.groups()
         call = {"value": float(value), "source": source.lower(), "target": target.lower()}

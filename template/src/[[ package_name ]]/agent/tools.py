@@ -11,7 +11,11 @@ from .deps import Deps
 Unit = Literal["km", "miles", "m", "feet", "kg", "pounds", "celsius", "fahrenheit"]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code, e.g. EUR")]
 
-_FACTORS: dict[tuple[Unit, Unit], float] = {("km", "miles"): 0.621371, ("m", "feet"): 3.28084, ("kg", "pounds"): 2.20462}
+_FACTORS: dict[tuple[Unit, Unit], float] = {
+    ("km", "miles"): 0.621371,
+    ("m", "feet"): 3.28084,
+    ("kg", "pounds"): 2.20462,
+}
 
 
 def convert_units(value: float, source: Unit, target: Unit) -> float:

@@ -30,7 +30,11 @@ def create_app(secrets: Secrets) -> FastAPI:
         version=__version__,
         lifespan=lifespan,
         max_body_size=secrets.settings.limits.max_body_bytes,
-        telemetry={"operation_spans": False, "logs": False, "exclude": lambda scope: not scope["path"].startswith("/v1/")},
+        telemetry={
+            "operation_spans": False,
+            "logs": False,
+            "exclude": lambda scope: not scope["path"].startswith("/v1/"),
+        },
         docs_url="/docs" if secrets.settings.environment == "development" else None,
         redoc_url=None,
     )

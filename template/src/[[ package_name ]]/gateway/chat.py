@@ -12,8 +12,8 @@ from pydantic_ai.settings import ModelSettings
 
 from .. import NAME
 from ..errors import InvalidInput, ServiceError, Unsupported
-from ..runner import RunResult, Task
 from ..service import Service
+from ..task import RunResult, Task
 from .auth import Caller
 from .problems import RESPONSES, body_of
 from .work import Key, headers_of, streamed, unless_gone, work_of
@@ -62,7 +62,9 @@ class ChatRequest(BaseModel, extra="allow"):
         """
         unknown = sorted(name for name, value in (self.model_extra or {}).items() if name not in _IGNORED and value)
         if unknown and not (unknown == ["n"] and self.model_extra == {"n": 1}):
-            raise Unsupported(f"Not supported here: {', '.join(unknown)[:200]}. The agent has its own tools and output.")
+            raise Unsupported(
+                f"Not supported here: {', '.join(unknown)[:200]}. The agent has its own tools and output."
+            )
         *earlier, last = self.messages
         if last.role != "user":
             raise InvalidInput("The last message must be the user's.")

@@ -9,7 +9,7 @@ from fastapi.sse import format_sse_event
 from pydantic import BaseModel, Field
 
 from ..errors import ServiceError
-from ..runner import RunResult, Task
+from ..task import RunResult, Task
 from .auth import Caller
 from .problems import RESPONSES, body_of
 from .work import Key, headers_of, streamed, unless_gone, work_of
@@ -24,7 +24,9 @@ class RunRequest(BaseModel, extra="forbid"):
 
     input: str = Field(min_length=1, description="what is asked, in plain text")
     conversation_id: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9._-]{1,64}$", description="an id of your choice; used again, it continues the conversation"
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="an id of your choice; used again, it continues the conversation",
     )
     metadata: dict[Annotated[str, Field(max_length=64)], MetadataValue] | None = Field(
         None, max_length=16, description="comes back in the service's log line for this run"

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, suppress
 from typing import Annotated, TypeVar
 
@@ -12,8 +12,8 @@ from starlette.requests import ClientDisconnect
 
 from ..errors import ServiceError
 from ..once import Once
-from ..runner import Emit, RunResult, Task
 from ..service import Service
+from ..task import Emit, RunResult, Task
 
 T = TypeVar("T")
 Key = Annotated[
@@ -24,7 +24,7 @@ Key = Annotated[
         description="a request repeated with the same key and body gets the first one's answer",
     ),
 ]
-Work = Callable[[Emit | None], Awaitable[tuple[RunResult, bool]]]
+Work = Callable[[Emit | None], Coroutine[None, None, tuple[RunResult, bool]]]
 
 _PIECES_AHEAD = 64  # a client that reads slowly slows the model down, and fills no memory
 
@@ -119,7 +119,10 @@ async def pieces(work: Work) -> AsyncGenerator[str | RunResult]:
 
 
 async def streamed(
-    request: Request, work: Work, key: str | None, encode: Callable[[AsyncIterator[str | RunResult]], AsyncIterator[bytes]]
+    request: Request,
+    work: Work,
+    key: str | None,
+    encode: Callable[[AsyncIterator[str | RunResult]], AsyncIterator[bytes]],
 ) -> Response:
     """A response of server-sent events. What fails before the first piece still gets a status of its own."""
     source = pieces(work)

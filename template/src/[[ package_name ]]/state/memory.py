@@ -14,7 +14,7 @@ ENTRIES = 10_000  # beyond this the least recently written entry is forgotten
 
 @dataclass
 class Account:
-    spent: Amount = Amount()
+    spent: Amount = field(default_factory=Amount)
     held: dict[str, tuple[float, Amount]] = field(default_factory=dict)
     expires: float = 0.0
 

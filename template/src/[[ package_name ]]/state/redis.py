@@ -32,7 +32,8 @@ for _, member in ipairs(held) do
   local t, u = string.match(member, ' (%d+) (%d+)$')
   tokens, micro_usd = tokens + t, micro_usd + u
 end
-if #held > 0 and (tokens + ARGV[2] > tonumber(ARGV[4]) or micro_usd + ARGV[3] > tonumber(ARGV[5])) then return 'wait' end
+local full = tokens + ARGV[2] > tonumber(ARGV[4]) or micro_usd + ARGV[3] > tonumber(ARGV[5])
+if #held > 0 and full then return 'wait' end
 redis.call('ZADD', KEYS[2], now + ARGV[6], ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[6])
 return 'held'
@@ -83,8 +84,8 @@ class RedisStore:
         return bool(await self._replace(keys=[key], args=[old, new or b"", _ms(ttl)]))
 
     async def reserve(self, account: str, holder: str, amount: Amount, limit: Amount, ttl: float) -> Reserved:
-        args = [holder, amount.tokens, amount.micro_usd, limit.tokens, limit.micro_usd, _ms(ttl)]
-        answer = await self._reserve(keys=_account(account), args=args)
+        amounts = [amount.tokens, amount.micro_usd, limit.tokens, limit.micro_usd]
+        answer = await self._reserve(keys=_account(account), args=[holder, *amounts, _ms(ttl)])
         return cast(Reserved, answer.decode())
 
     async def settle(self, account: str, holder: str, spent: Amount, ttl: float) -> None:

@@ -34,7 +34,7 @@ class Audit:
     def record(self, action: str, *, actor: str, outcome: str, **facts: str | int | float | bool | None) -> None:
         """Appends a record. `facts` are ids and counts, never contents."""
         self._sequence += 1
-        body = {
+        body: dict[str, object] = {
             "audit": True,
             "timestamp": datetime.now(UTC).isoformat(),
             "chain": self.chain,

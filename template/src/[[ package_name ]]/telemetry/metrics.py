@@ -33,7 +33,7 @@ def setup(resource: Resource) -> MeterProvider:
     """Installs the provider: Prometheus always, OTLP when `OTEL_EXPORTER_OTLP_ENDPOINT` is set."""
     from opentelemetry.exporter.prometheus import PrometheusMetricReader
 
-    readers: list[MetricReader] = [PrometheusMetricReader()]
+    readers: list[MetricReader] = [PrometheusMetricReader(scope_info_enabled=False)]
     if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
