@@ -1,7 +1,8 @@
 """The fault schedule: which request gets which fault. How a fault is played stands in `upstream.py`.
 
 Rules are tried in order. A rule that matches takes its `share` of the requests (shares of several rules add up, as in
-"10% 429, 1% hangs"), after its first `skip` and for at most `times` of them, from `after` seconds on for `lasts` seconds.
+"10% 429, 1% hangs"), after its first `skip` and for at most `times` of them, from
+`after` seconds on for `lasts` seconds.
 The draw is seeded, so that the same schedule gives the same faults in the same order.
 """
 
