@@ -99,6 +99,12 @@ def config_env() -> None:
     typer.echo(config.example(), nl=False)
 
 
+@config_app.command("docs")
+def config_docs() -> None:
+    """All settings as a Markdown table: the text of docs/configuration.md."""
+    typer.echo(config.reference(), nl=False)
+
+
 @keys_app.command("new")
 def keys_new(
     name: str,

@@ -95,6 +95,12 @@ def example() -> str:
     return "\n".join(lines) + "\n"
 
 
+def reference() -> str:
+    """docs/configuration.md: the same as a table."""
+    rows = [f"| `{name}` | `{_as_text(field.default)}` | {field.description} |" for name, field in fields()]
+    return "\n".join(["# Settings", "", "| variable | default | meaning |", "|---|---|---|", *rows]) + "\n"
+
+
 def _as_text(default: object) -> str:
     match default:
         case None:

@@ -95,8 +95,8 @@ class Guard:
             name=dependency,
         )
         self._timeout = nopanic.timeout(settings.timeout_seconds, name=dependency)
-        self._opening = nopanic.compose(self._retry, self._breaker)
-        self._calling = nopanic.compose(self._retry, self._breaker, self._bulkhead, self._timeout)
+        self._call = nopanic.compose(self._retry, self._breaker, self._bulkhead, self._timeout)(self._attempt)
+        self._open = nopanic.compose(self._retry, self._breaker)(self._connected)
 
     @property
     def state(self) -> str:
@@ -117,7 +117,8 @@ class Guard:
             Exception: the last attempt's own, unchanged.
         """
         with self._measured(), _share_of_time(share):
-            return await self._calling.acall(self._timed, fn, *args)
+            result: T = await self._call(fn, *args)
+            return result
 
     @asynccontextmanager
     async def stream(
@@ -128,16 +129,9 @@ class Guard:
         Once open it cannot be retried, what was received cannot be taken back; its failure counts for the breaker.
         """
 
-        async def opened() -> tuple[AsyncExitStack, T]:
-            async with AsyncExitStack() as stack:
-                await stack.enter_async_context(self._bulkhead.guard())
-                async with self._timeout.guard():
-                    stream = await self._timed(stack.enter_async_context, connect())
-                return stack.pop_all(), stream
-
         with self._measured():
             with _share_of_time(share):
-                stack, stream = await self._opening.acall(opened)
+                stack, stream = await self._open(connect)
             try:
                 async with stack:
                     yield stream
@@ -147,7 +141,14 @@ class Guard:
                         await self._breaker.acall(_raise, error)
                 raise
 
-    async def _timed(self, fn: Callable[..., Awaitable[T]], *args: Any) -> T:
+    async def _connected(self, connect: Callable[[], AbstractAsyncContextManager[T]]) -> tuple[AsyncExitStack, T]:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._bulkhead.guard())
+            async with self._timeout.guard():
+                stream = await self._attempt(stack.enter_async_context, connect())
+            return stack.pop_all(), stream
+
+    async def _attempt(self, fn: Callable[..., Awaitable[T]], *args: Any) -> T:
         started = time.perf_counter()
         result = await fn(*args)
         self._typical += 0.1 * (time.perf_counter() - started - self._typical)
