@@ -20,6 +20,7 @@ from .settings import BudgetSettings, RunSettings
 from .state import Amount, State
 
 _POLL_SECONDS = 0.05
+_LAPSE_SECONDS = 30.0
 _TWO_DAYS = 2 * 86_400.0
 _MICRO = 1_000_000
 
@@ -32,15 +33,16 @@ class Budgets:
         self._limit = Amount(budget.tokens_per_day, int(budget.usd_per_day * _MICRO))
         self._tokens_per_run = min(budget.tokens_per_run, budget.tokens_per_day)
         self._tool_calls = run.max_tool_calls
-        self._lapse_seconds = run.deadline_seconds + 30  # a crashed run's reservation is given back after this
 
     def limits(self) -> UsageLimits:
         """What pydantic-ai enforces inside one run."""
         return UsageLimits(total_tokens_limit=self._tokens_per_run, tool_calls_limit=self._tool_calls)
 
     @asynccontextmanager
-    async def reserve(self, tenant: str, run_id: str, model: str) -> AsyncGenerator[RunUsage]:
+    async def reserve(self, tenant: str, run_id: str, model: str, seconds: float) -> AsyncGenerator[RunUsage]:
         """Holds a run's worth of `tenant`'s budget; books what the yielded usage says at the end.
+
+        A crashed run's reservation is given back a while after the `seconds` that it had.
 
         Raises:
             BudgetExceeded: the day's budget is spent; `retry_after` is the time to midnight UTC.
@@ -48,7 +50,8 @@ class Budgets:
         now = datetime.now(UTC)
         account = f"budget:{tenant}:{now:%Y-%m-%d}"
         worst = Amount(self._tokens_per_run, int(worst_price(model, self._tokens_per_run) * _MICRO))
-        while (answer := await self._state.reserve(account, run_id, worst, self._limit, self._lapse_seconds)) == "wait":
+        lapse = seconds + _LAPSE_SECONDS
+        while (answer := await self._state.reserve(account, run_id, worst, self._limit, lapse)) == "wait":
             await asyncio.sleep(_POLL_SECONDS)
         if answer == "spent":
             midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)

@@ -1,7 +1,8 @@
 """The models: primary, fallback and small, each behind its guard. Any provider that pydantic-ai knows."""
 
+import copy
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -41,6 +42,13 @@ class Answers:
 
 answers: ContextVar[Answers] = ContextVar("answers")
 
+_ANSWERED_BY = "answered_by"
+
+
+def answered(messages: Sequence[ModelMessage]) -> list[tuple[str, str]]:
+    """Which models answered, as the responses say themselves: they may have been recorded by another process."""
+    stamps = [(message.metadata or {}).get(_ANSWERED_BY) for message in messages if message.kind == "response"]
+    return [(role, name) for role, name in filter(None, stamps)]
 
 class StaleKey(Exception):
     """The provider refused a key that has been rotated since: worth another attempt with the new one."""
@@ -87,6 +95,7 @@ class GuardedModel(WrapperModel):
         response = await self._guard.call(attempt, share=self._share)
         self._note()
         return response
+        response.metadata = {**(response.metadata or {}), _ANSWERED_BY: [self.role, self.name]}
 
     @asynccontextmanager
     async def request_stream(
@@ -154,6 +163,18 @@ class Models:
 
     def _guarded(self, role: str, name: str, share: float) -> GuardedModel:
         guard = self._guards.get(f"model_{role}", transient)
+    @property
+    def by_size(self) -> Mapping[str, Model]:
+        """What `route` chooses from."""
+        return {"big": self._big, "small": self._small}
+
+    def wrapped(self, wrap: Callable[[Model], Model]) -> "Models":
+        """The same models, each in a wrapper of the caller's."""
+        models = copy.copy(self)
+        models._big = wrap(self._big)
+        models._small = models._big if self._small is self._big else wrap(self._small)
+        return models
+
         return GuardedModel(self._plain(role, name), role, name, guard, self._secrets, share)
 
     def _plain(self, role: str, name: str) -> Model:

@@ -4,11 +4,15 @@ deadline → kill switch → budget → cache → agent (its calls guarded) → 
 """
 
 import asyncio
+import copy
 import hashlib
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
+from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.models import Model
 
 from .agent.agent import agent
 from .agent.deps import Deps
@@ -18,7 +22,7 @@ from .errors import ModelUnavailable, ServiceError
 from .failures import translated
 from .flags import Flags
 from .guard import deadline
-from .models import Models, answers
+from .models import Models, answered, answers
 from .once import Once
 from .outbound import Outbound
 from .sanitize import clean_input, clean_output
@@ -48,6 +52,18 @@ class Runner:
         self._flags = Flags(state)
         self._budgets = Budgets(state, settings.budget, settings.run)
         self._cache = Once(state, "answer:")
+        self._capabilities: list[AbstractCapability[Deps]] = []
+
+    def extended(
+        self,
+        wrap: Callable[[Model], Model],
+        capabilities: Callable[[Mapping[str, Model]], list[AbstractCapability[Deps]]],
+    ) -> "Runner":
+        """A runner on the same path whose agent has more capabilities, made for its models once they are wrapped."""
+        extended = copy.copy(self)
+        extended._models = self._models.wrapped(wrap)
+        extended._capabilities = capabilities(extended._models.by_size)
+        return extended
 
     async def run(self, task: Task, emit: Emit | None = None) -> RunResult:
         """The answer to `task`; with `emit`, its text is handed over piece by piece while it is made.
@@ -59,17 +75,16 @@ class Runner:
         run = Progress(task, emit)
         structlog.contextvars.bind_contextvars(run_id=task.run_id, tenant=task.tenant)
         try:
-            async with deadline(self._settings.run.deadline_seconds):
+            seconds = task.deadline_seconds or self._settings.run.deadline_seconds
+            async with deadline(seconds):
                 await self._flags.check_kill_switch()
-                async with self._budgets.reserve(task.tenant, task.run_id, self._models.settings.primary) as run.usage:
+                primary = self._models.settings.primary
+                async with self._budgets.reserve(task.tenant, task.run_id, primary, seconds) as run.usage:
                     result = await self._cached(run)
             run.outcome = "degraded" if result.degraded else "ok"
             return result
         except ServiceError as error:
             run.outcome = error.slug
-            raise
-        except asyncio.CancelledError:
-            run.outcome = "cancelled"
             raise
         except Exception as error:
             known = translated(error, self._settings.guard.breaker_open_seconds)
@@ -77,6 +92,9 @@ class Runner:
             if known.status == 500:
                 log.exception("run_failed_unexpectedly")
             raise known from error
+        except BaseException:
+            run.outcome = "cancelled"
+            raise
         finally:
             self._account(run)
 
@@ -135,9 +153,11 @@ class Runner:
                 usage=run.usage,
                 usage_limits=self._budgets.limits(),
                 event_stream_handler=stream.handle if stream else None,
+                capabilities=self._capabilities,
             )
         finally:
             answers.reset(token)
+        run.answers.models = run.answers.models or answered(result.new_messages())
         if stream:
             await stream.finish()
         if conversation:

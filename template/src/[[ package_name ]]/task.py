@@ -28,6 +28,7 @@ class Task:
         instructions: the caller's own, added to the agent's.
         model_settings: temperature and the like, where the door lets callers choose.
         metadata: goes into the run's log line, for the caller's own use.
+        deadline_seconds: total time of the run, where it is not RUN__DEADLINE_SECONDS.
     """
 
     input: str
@@ -38,6 +39,7 @@ class Task:
     instructions: str | None = None
     model_settings: ModelSettings = field(default_factory=ModelSettings)
     metadata: Mapping[str, object] = field(default_factory=dict)
+    deadline_seconds: float | None = None
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
