@@ -6,12 +6,15 @@ import os
 import typing
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from .settings import Settings
+
+SHORTEST_SECRET = 6  # characters; masking shorter ones would garble ordinary words
 
 
 class SettingsError(Exception):
@@ -61,14 +64,17 @@ def is_secret(field: FieldInfo) -> bool:
     return field.annotation is SecretStr or SecretStr in typing.get_args(field.annotation)
 
 
-def secret_values(settings: BaseModel) -> Iterator[str]:
-    """Every secret in use, for what must recognise them."""
+def secret_values(settings: BaseModel) -> set[str]:
+    """Every secret in use, for what must recognise them. Of an address, only its password is one."""
+    found: set[str] = set()
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         if isinstance(value, BaseModel):
-            yield from secret_values(value)
-        elif isinstance(value, SecretStr) and value.get_secret_value():
-            yield value.get_secret_value()
+            found |= secret_values(value)
+        elif isinstance(value, SecretStr):
+            text = value.get_secret_value()
+            found.add((urlsplit(text).password or "") if "://" in text else text)
+    return {secret for secret in found if len(secret) >= SHORTEST_SECRET}
 
 
 def shown(settings: BaseModel, prefix: str = "") -> Iterator[tuple[str, str]]:

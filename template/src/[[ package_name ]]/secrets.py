@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -11,6 +12,12 @@ from .settings import Settings
 
 log = structlog.get_logger(__name__)
 
+SHORTEST_INTERVAL = 1.0  # seconds; a flood of refused calls must not become one on the secret store
+
+
+def longest_first(secrets: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(secrets, key=len, reverse=True))
+
 
 class Secrets:
     """Holds the newest settings. Whoever needs a key asks at the time of use, so that rotation reaches every call."""
@@ -18,12 +25,14 @@ class Secrets:
     def __init__(self, settings: Settings, *, load: Callable[[], Settings] = config.load) -> None:
         self.settings = settings
         self.generation = 0
+        self._values = longest_first(config.secret_values(settings))
         self._load = load
+        self._loaded = 0.0
         self._refreshing = asyncio.Lock()
 
     def values(self) -> tuple[str, ...]:
-        """Every secret in use, longest first, for redaction."""
-        return tuple(sorted(config.secret_values(self.settings), key=len, reverse=True))
+        """Every secret in use, longest first, for redaction: asked for by each log line and each answer."""
+        return self._values
 
     async def refresh(self, seen: int | None = None) -> bool:
         """Reads the secrets again; True when something newer than generation `seen` is in force.
@@ -34,6 +43,9 @@ class Secrets:
         async with self._refreshing:
             if self.generation != seen:  # somebody else has just done it
                 return True
+            if time.monotonic() - self._loaded < SHORTEST_INTERVAL:
+                return False
+            self._loaded = time.monotonic()
             try:
                 fresh = await asyncio.to_thread(self._load)
             except Exception as error:  # noqa: BLE001 whatever a secret store's client raises
@@ -41,6 +53,8 @@ class Secrets:
                 return False
             if fresh == self.settings:
                 return False
+            # The ones before stay masked: calls that were made with them may still fail and say so.
+            self._values = longest_first(config.secret_values(fresh) | config.secret_values(self.settings))
             self.settings = fresh
             self.generation += 1
             log.info("secrets_rotated", generation=self.generation)

@@ -44,4 +44,7 @@ async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator
 
 
 def offline_model() -> FunctionModel:
-    return FunctionModel(answer, stream_function=stream, model_name="offline")
+    async def reply(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        return answer(messages, info)  # async: pydantic-ai gives a plain function a thread
+
+    return FunctionModel(reply, stream_function=stream, model_name="offline")

@@ -1,13 +1,10 @@
 """`memory://`: one process, nothing survives it. The first run, tests, and the stand-in while Redis is away."""
 
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
-from limits.aio.storage import MemoryStorage
-
-from .store import Amount, Reserved, Window
-from .windows import MovingWindow
+from .store import MINUTE, Amount, Reserved, Window
 
 ENTRIES = 10_000  # beyond this the least recently written entry is forgotten
 
@@ -25,7 +22,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._entries: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
         self._accounts: dict[str, Account] = {}
-        self._window = MovingWindow(MemoryStorage())
+        self._hits: dict[str, deque[float]] = {}
 
     async def ping(self) -> None:
         return None
@@ -77,8 +74,16 @@ class MemoryStore:
         books.expires = time.monotonic() + ttl
 
     async def hit(self, key: str, per_minute: int) -> Window:
-        return await self._window.hit(key, per_minute)
+        now = time.monotonic()
+        hits = self._hits.setdefault(key, deque())
+        while hits and hits[0] <= now - MINUTE:
+            hits.popleft()
+        allowed = len(hits) < per_minute
+        if allowed:
+            hits.append(now)
+        return Window(allowed, per_minute - len(hits), hits[0] + MINUTE - now)
 
     async def aclose(self) -> None:
         self._entries.clear()
         self._accounts.clear()
+        self._hits.clear()

@@ -1,14 +1,13 @@
 """`redis://` and `rediss://`: shared by all replicas. The only place that opens a connection to Redis."""
 
+import uuid
 from typing import Any, cast
 
-from limits.aio.storage import RedisStorage
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from .store import Amount, Reserved, Window
-from .windows import MovingWindow
+from .store import MINUTE, Amount, Reserved, Window
 
 CONNECTIONS = 64
 SECONDS = 2.0  # connect and answer; Redis in the same network takes under a millisecond
@@ -49,6 +48,22 @@ redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1
 """
 
+# A hit is a member of a sorted set whose score is its time; Redis' own clock, so that replicas' need not agree.
+HIT = """
+local now = redis.call('TIME')
+now = now[1] * 1000 + math.floor(now[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+local hits = redis.call('ZCARD', KEYS[1])
+local allowed = 0
+if hits < tonumber(ARGV[1]) then
+  redis.call('ZADD', KEYS[1], now, ARGV[3])
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  hits, allowed = hits + 1, 1
+end
+local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+return {allowed, hits, oldest[2] + ARGV[2] - now}
+"""
+
 
 class RedisStore:
     """One bounded pool, waited for. Retries are the guard's business, so the client makes none of its own."""
@@ -66,7 +81,7 @@ class RedisStore:
         self._replace = self.client.register_script(REPLACE)
         self._reserve = self.client.register_script(RESERVE)
         self._settle = self.client.register_script(SETTLE)
-        self._window = MovingWindow(RedisStorage(f"async+{url}", implementation="redispy", connection_pool=pool))
+        self._hit = self.client.register_script(HIT)
 
     async def ping(self) -> None:
         await self.client.ping()
@@ -92,7 +107,8 @@ class RedisStore:
         await self._settle(keys=_account(account), args=[holder, spent.tokens, spent.micro_usd, _ms(ttl)])
 
     async def hit(self, key: str, per_minute: int) -> Window:
-        return await self._window.hit(key, per_minute)
+        allowed, hits, reset_ms = await self._hit(keys=[key], args=[per_minute, _ms(MINUTE), uuid.uuid4().hex])
+        return Window(bool(allowed), per_minute - hits, reset_ms / 1000)
 
     async def aclose(self) -> None:
         await self.client.aclose()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+MINUTE = 60.0  # seconds
 Reserved = Literal["held", "wait", "spent"]
 
 
