@@ -17,7 +17,7 @@ from pathlib import Path
 
 from get_uv import ROOT, TOOLS, ToolMissing, uv_path
 
-QUESTION = "How many miles are 12 km?"
+QUESTION = "Convert 12 km to miles."
 START_SECONDS = 60
 # A proxy of this shell is not asked for an address on this machine.
 HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -85,5 +85,11 @@ class Image:
             text=True,
         )
 
+    def run(self, command: list[str], **settings: str) -> tuple[int, str]:
+        """Run a command to its end; its exit code and what it said."""
+        with self.start(command, **settings) as process:
+            output, _ = process.communicate(timeout=30)
+            return process.returncode, output
+
     def remove(self) -> None:
         buildah("rm", self.container)

@@ -65,7 +65,7 @@ def demo(clone: Path, environment: dict[str, str], *command: str) -> subprocess.
 def test_make_demo_answers_a_question_and_stops(clone: Path, newcomer: dict[str, str], port: int) -> None:
     done = demo(clone, newcomer | {"PORT": str(port)})
     assert done.returncode == 0, done.stdout
-    assert re.search(r"^question  How many miles are 12 km\?$", done.stdout, re.M)
+    assert re.search(r"^question  Convert 12 km to miles\.$", done.stdout, re.M)
     assert re.search(r"^answer    .*7\.4", done.stdout, re.M)
     assert f"http://127.0.0.1:{port}" in done.stdout
     project = re.search(r"^project   (.+)$", done.stdout, re.M)

@@ -64,20 +64,20 @@ def test_it_serves_on_a_read_only_root_as_nobody_and_leaves_in_peace(built: Imag
     wait_until_ready(service, port)
     kind, *probe = built.config["Healthcheck"]["Test"]
     assert kind == "CMD"
-    assert built.start(probe, **settings).wait(10) == 0
+    assert built.run(probe, **settings) == (0, "")
     service.send_signal(signal.SIGTERM)
     output, _ = service.communicate(timeout=30)
     assert service.returncode == 0, output
 
 
 def test_its_health_check_fails_when_nothing_answers(built: Image, port: int) -> None:
-    assert built.start(built.config["Healthcheck"]["Test"][1:], PORT=str(port)).wait(10) == 1
+    code, _ = built.run(built.config["Healthcheck"]["Test"][1:], PORT=str(port))
+    assert code == 1
 
 
 def test_it_refuses_to_start_in_production_without_what_it_needs(built: Image) -> None:
-    service = built.start(built.config["Cmd"])
-    output, _ = service.communicate(timeout=30)
-    assert service.returncode == 2, output
+    code, output = built.run(built.config["Cmd"])
+    assert code == 2, output
     assert "MODEL__PRIMARY" in output
     assert "STATE_URL" in output
     assert "Traceback" not in output

@@ -1,0 +1,53 @@
+"""How long `copier copy --defaults` of a local clone takes, beside two other generators of agent services."""
+
+import shutil
+from pathlib import Path
+
+from timing import environment, row, timed
+
+# Pinned, so that a ratio of today can be compared with one of tomorrow. Each gets its own throwaway environment.
+OTHERS = {
+    "fastapi-fullstack": ("0.2.21", ["create", "my_service", "--preset", "production", "--output"]),
+    "agent-starter-pack": (
+        "0.41.3",
+        [
+            *("create", "my-service", "--agent", "adk", "--deployment-target", "cloud_run"),
+            *("--cicd-runner", "github_actions", "--session-type", "in_memory"),
+            *("--skip-checks", "--auto-approve", "--output-dir"),
+        ],
+    ),
+}
+
+
+def measure(template: Path, folder: Path) -> None:
+    constraint = template / "requirements.lock"
+    commands = environment(folder / "copier", "--constraint", constraint, "copier", "copier-template-extensions")
+    target = folder / "service"
+    copy: list[str | Path] = [commands / "copier", "copy", "--trust", "--defaults", "--quiet", template, target]
+    wall, processor = timed(lambda: shutil.rmtree(target, ignore_errors=True), copy)
+    row("copier copy --defaults", f"{wall:.2f} s", f"{processor:.2f} s CPU (to reach: 2.5 s)")
+    for name, (version, arguments) in OTHERS.items():
+        try:
+            commands = environment(folder / name, f"{name}=={version}")
+        except RuntimeError as problem:
+            row(f"{name} {version}", "-", f"could not be installed: {str(problem).strip().splitlines()[-1]}")
+            continue
+        output = folder / f"{name}-output"
+        try:
+            other, its_processor = timed(
+                lambda path=output: empty(path), [commands / name, *arguments, output], times=3
+            )
+        except RuntimeError as problem:
+            row(f"{name} {version}", "-", f"did not run: {str(problem).strip().splitlines()[-1]}")
+            continue
+        row(f"{name} {version}", f"{other:.2f} s", f"{its_processor:.2f} s CPU")
+        row(
+            "  copier copy is",
+            f"{wall / other:.2f} x",
+            f"{processor / its_processor:.2f} x of its CPU (to reach: 0.25)",
+        )
+
+
+def empty(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()

@@ -1,0 +1,45 @@
+"""Clocks and subprocesses for the measurements."""
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+UV = Path(sys.executable).with_name("uv")
+
+
+def row(what: str, figure: str, note: str = "") -> None:
+    print(f"  {what:<52} {figure:>12}  {note}".rstrip(), flush=True)
+
+
+def run(*command: str | Path, **variables: str) -> None:
+    """Run a command quietly; what it said is in the error when it fails."""
+    done = subprocess.run(
+        command, env=os.environ | variables, stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]} failed:\n{done.stdout.decode()}{done.stderr.decode()}")
+
+
+def timed(prepare: Callable[[], object], command: list[str | Path], times: int = 5) -> tuple[float, float]:
+    """Medians of wall and CPU seconds of a command, after one run that fills caches."""
+    walls, processors = [], []
+    for _ in range(times + 1):
+        prepare()
+        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        run(*command)
+        walls.append(time.perf_counter() - started)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        processors.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return statistics.median(walls[1:]), statistics.median(processors[1:])
+
+
+def environment(folder: Path, *packages: str | Path) -> Path:
+    """A virtual environment with compiled byte code; gives its folder of commands."""
+    run(UV, "venv", "--quiet", "--python", sys.executable, folder)
+    run(UV, "pip", "install", "--quiet", "--compile-bytecode", "--python", folder, *packages)
+    return folder / "bin"
