@@ -1,6 +1,7 @@
 """How long `copier copy --defaults` of a local clone takes, beside two other generators of agent services."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 from timing import environment, row, timed
@@ -34,9 +35,7 @@ def measure(template: Path, folder: Path) -> None:
             continue
         output = folder / f"{name}-output"
         try:
-            other, its_processor = timed(
-                lambda path=output: empty(path), [commands / name, *arguments, output], times=3
-            )
+            other, its_processor = timed(partial(empty, output), [commands / name, *arguments, output], times=3)
         except RuntimeError as problem:
             row(f"{name} {version}", "-", f"did not run: {str(problem).strip().splitlines()[-1]}")
             continue

@@ -105,9 +105,9 @@ def compiled(sources: list[Path], versions: str, folder: Path, *options: str) ->
     """What uv makes of these sources where the versions are given (from its cache: the index need not be asked)."""
     constraint = folder / "versions.txt"
     constraint.write_text(versions)
-    command = [UV, "pip", "compile", "--universal", "--python-version=3.11", "--fork-strategy=fewest"]
-    formats = ["--generate-hashes", "--no-header", "--no-annotate", "--quiet"]
+    command: list[str | Path] = [UV, "pip", "compile", "--universal", "--python-version=3.11", "--fork-strategy=fewest"]
+    command += ["--generate-hashes", "--no-header", "--no-annotate", "--quiet", *options]
     done = subprocess.run(
-        [*command, *formats, *options, "--constraint", constraint, *sources], capture_output=True, text=True, check=True
+        [*command, "--constraint", constraint, *sources], stdout=subprocess.PIPE, text=True, check=True
     )
     return done.stdout

@@ -1,6 +1,7 @@
 """What is rendered reads as if written by hand, and names nothing that was not chosen."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from test_lockfile import compiled
 from test_questions import assert_every_file_parses
 
 # Words that stand for a choice, and the answers with which they may be there.
-CHOICES = {
+CHOICES: dict[str, Callable[[Answers], bool]] = {
     r"\bGitHub Actions\b|\.github\b": lambda answers: answers.get("ci", "github") == "github",
     r"gitlab": lambda answers: answers.get("ci") == "gitlab",
     r"\bhvac\b|hashicorp": lambda answers: answers.get("secrets_source") == "vault",
