@@ -25,6 +25,10 @@ class Unsupported(ServiceError):
     status, slug, title = 400, "unsupported", "The request asks for something this service does not do"
 
 
+class BodyTooLarge(ServiceError):
+    status, slug, title = 413, "body-too-large", "The request's body is too large"
+
+
 class BodyTimeout(ServiceError):
     status, slug, title = 408, "body-timeout", "The request's body did not arrive in time"
 

@@ -29,6 +29,7 @@ from .guard import BulkheadFull, CircuitOpen, Guard, Guards
 from .outbound import Outbound
 from .secrets import Secrets
 from .settings import ModelSettings as ModelsSettings
+from .telemetry import metrics
 
 FALLBACK_SHARE = 0.5  # of the time that is left: the primary may not spend what the fallback needs
 
@@ -41,7 +42,6 @@ class Answers:
 
 
 answers: ContextVar[Answers] = ContextVar("answers")
-
 _ANSWERED_BY = "answered_by"
 
 
@@ -49,6 +49,7 @@ def answered(messages: Sequence[ModelMessage]) -> list[tuple[str, str]]:
     """Which models answered, as the responses say themselves: they may have been recorded by another process."""
     stamps = [(message.metadata or {}).get(_ANSWERED_BY) for message in messages if message.kind == "response"]
     return [(role, name) for role, name in filter(None, stamps)]
+
 
 class StaleKey(Exception):
     """The provider refused a key that has been rotated since: worth another attempt with the new one."""
@@ -89,13 +90,13 @@ class GuardedModel(WrapperModel):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         async def attempt() -> ModelResponse:
-            async with self._key_in_force():
+            async with self._attempted():
                 return await self.wrapped.request(messages, model_settings, model_request_parameters)
 
         response = await self._guard.call(attempt, share=self._share)
         self._note()
-        return response
         response.metadata = {**(response.metadata or {}), _ANSWERED_BY: [self.role, self.name]}
+        return response
 
     @asynccontextmanager
     async def request_stream(
@@ -108,7 +109,7 @@ class GuardedModel(WrapperModel):
         @asynccontextmanager
         async def connect() -> AsyncGenerator[StreamedResponse]:
             async with (
-                self._key_in_force(),
+                self._attempted(),
                 self.wrapped.request_stream(messages, model_settings, model_request_parameters, run_context) as stream,
             ):
                 yield stream
@@ -118,11 +119,12 @@ class GuardedModel(WrapperModel):
             yield stream
 
     @asynccontextmanager
-    async def _key_in_force(self) -> AsyncGenerator[None]:
-        """A refused key is read again at once; when it was rotated, the guard tries with the new one."""
+    async def _attempted(self) -> AsyncGenerator[None]:
+        """Around an attempt: a refused key is read again at once; when it was rotated, the guard tries the new one."""
         generation = self._secrets.generation
         try:
-            yield
+            with metrics.model_operation(self.wrapped.system, self.wrapped.model_name):
+                yield
         except ModelHTTPError as error:
             if error.status_code == 401 and await self._secrets.refresh(generation):
                 raise StaleKey(self.name) from error
@@ -161,8 +163,6 @@ class Models:
             return self._small
         return self._big
 
-    def _guarded(self, role: str, name: str, share: float) -> GuardedModel:
-        guard = self._guards.get(f"model_{role}", transient)
     @property
     def by_size(self) -> Mapping[str, Model]:
         """What `route` chooses from."""
@@ -175,6 +175,8 @@ class Models:
         models._small = models._big if self._small is self._big else wrap(self._small)
         return models
 
+    def _guarded(self, role: str, name: str, share: float) -> GuardedModel:
+        guard = self._guards.get(f"model_{role}", transient)
         return GuardedModel(self._plain(role, name), role, name, guard, self._secrets, share)
 
     def _plain(self, role: str, name: str) -> Model:

@@ -29,7 +29,6 @@ def create_app(secrets: Secrets) -> FastAPI:
         title=NAME,
         version=__version__,
         lifespan=lifespan,
-        max_body_size=secrets.settings.limits.max_body_bytes,
         telemetry={
             "operation_spans": False,
             "logs": False,

@@ -4,14 +4,14 @@ import asyncio
 import re
 import time
 import uuid
-from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..errors import BodyTimeout, ServiceError
+from ..errors import BodyTimeout, BodyTooLarge, ServiceError
 from ..service import Service
+from ..settings import LimitSettings
 from ..telemetry import metrics
 from .auth import authenticated
 from .limits import Limits
@@ -90,8 +90,8 @@ class Admission:
         scope["state"]["caller"] = caller
         with self._limits.slot():
             response.headers.update(await self._limits.admit(caller))
-            timed = _TimedBody(receive, service.settings.limits.body_timeout_seconds)
-            await self._app(scope, timed.receive, response.send)
+            body = _BoundedBody(given, receive, service.settings.limits)
+            await self._app(scope, body.receive, response.send)
 
 
 class _Response:
@@ -111,22 +111,35 @@ class _Response:
         await self._send(message)
 
 
-class _TimedBody:
-    """A client that sends its body a byte at a time must not hold a slot for ever."""
+class _BoundedBody:
+    """A request's body, bounded in size and in time: neither memory nor a slot is held for a client that does not end.
 
-    def __init__(self, receive: Receive, seconds: float) -> None:
+    Raises:
+        BodyTooLarge: from what is announced, else from what has come; the rest is not read.
+    """
+
+    def __init__(self, given: Headers, receive: Receive, limits: LimitSettings) -> None:
         self._receive = receive
-        self._seconds = seconds
-        self._until = time.monotonic() + seconds
+        self._limits = limits
+        self._until = time.monotonic() + limits.body_timeout_seconds
         self._whole = False
+        self._received = 0
+        announced = given.get("content-length", "")
+        self._check(int(announced) if announced.isdecimal() else 0)
 
-    async def receive(self) -> Any:
+    async def receive(self) -> Message:
         if self._whole:
             return await self._receive()
         try:
             async with asyncio.timeout(self._until - time.monotonic()):
                 message = await self._receive()
         except TimeoutError:
-            raise BodyTimeout(f"Send the whole body within {self._seconds:g} seconds.") from None
+            raise BodyTimeout(f"Send the whole body within {self._limits.body_timeout_seconds:g} seconds.") from None
+        self._received += len(message.get("body", b""))
+        self._check(self._received)
         self._whole = not message.get("more_body", False)
         return message
+
+    def _check(self, size: int) -> None:
+        if size > self._limits.max_body_bytes:
+            raise BodyTooLarge(f"A body may have {self._limits.max_body_bytes} bytes.", headers={"Connection": "close"})

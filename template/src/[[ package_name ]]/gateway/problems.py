@@ -77,13 +77,14 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:
-        return response_of(_http_error(error))
+        # FastAPI makes a 400 of whatever ends the reading of a body; the cause is the better answer.
+        return response_of(error.__cause__ if isinstance(error.__cause__, ServiceError) else _http_error(error))
 
 
 def _http_error(error: HTTPException) -> ServiceError:
     class Raised(ServiceError):
         status = error.status_code
-        slug = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}.get(error.status_code, "http-error")
+        slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
         title = str(error.detail)
 
     return Raised(str(error.detail), headers=dict(error.headers or {}))

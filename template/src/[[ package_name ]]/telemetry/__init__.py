@@ -1,5 +1,6 @@
 """Logs, metrics, traces and the audit trail. Knows nothing of the rest of the service."""
 
+import os
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 
@@ -16,6 +17,8 @@ def running(
     resource = Resource.create(
         {"service.name": service, "service.version": version, "deployment.environment.name": environment}
     )
+    # Seconds a request to the collector may take; at the end, when it is away, the process waits for it.
+    os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
     logs.setup(log_level, secrets)
     meters = metrics.setup(resource)
     tracers = traces.setup(resource)

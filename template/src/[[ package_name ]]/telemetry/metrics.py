@@ -6,7 +6,8 @@ Label values are bounded sets: never put an id, a URL or a client's text into on
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +24,7 @@ _meter = metrics.get_meter("service")
 RUN_DURATION = _meter.create_histogram("agent.run.duration", "s", "Runs, by outcome")
 RUN_COST = _meter.create_counter("agent.cost.usd", "", "US dollars spent, by model and tenant")
 RUN_COST_UNKNOWN = _meter.create_counter("agent.cost.unknown", "", "Runs of a model without a known price")
+MODEL_DURATION = _meter.create_histogram("gen_ai.client.operation.duration", "s", "Attempts of model requests")
 DEPENDENCY_DURATION = _meter.create_histogram("dependency.call.duration", "s", "Guarded calls, by outcome")
 DEPENDENCY_RETRIES = _meter.create_counter("dependency.retries", "", "Second and later attempts")
 REJECTED = _meter.create_counter("requests.rejected", "", "Requests refused before any work, by reason")
@@ -67,6 +69,20 @@ class Measured:
     ) -> None:
         outcome = self._outcome_of(error)
         self._histogram.record(time.perf_counter() - self._started, {**self._attributes, "outcome": outcome})
+
+
+@contextmanager
+def model_operation(provider: str, model: str) -> Generator[None]:
+    """Times an attempt at a model, with the attributes of the GenAI semantic conventions."""
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": provider, "gen_ai.request.model": model}
+    started = time.perf_counter()
+    try:
+        yield
+    except BaseException as error:
+        attributes["error.type"] = type(error).__name__
+        raise
+    finally:
+        MODEL_DURATION.record(time.perf_counter() - started, attributes)
 
 
 def observe_breakers(states: Callable[[], Mapping[str, int]]) -> None:

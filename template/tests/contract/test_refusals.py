@@ -1,0 +1,217 @@
+"""Bad requests get a 4xx problem that says what was expected: never a stack trace, never a 500."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx2
+import pytest
+
+from conftest import KEY, StartService, client_of
+from processes import Service, Upstream, new_key
+from waiting import becomes
+
+Client = httpx2.AsyncClient
+
+
+def problem_of(response: httpx2.Response) -> dict[str, Any]:
+    """The problem (RFC 9457), after checking that it is a whole one and gives nothing away."""
+    assert response.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
+    assert {"type", "title", "status", "detail", "request_id"} <= set(problem)
+    assert problem["status"] == response.status_code
+    assert problem["request_id"] == response.headers["x-request-id"]
+    for leak in ("Traceback", "site-packages", 'File "', "line "):
+        assert leak not in response.text
+    return problem
+
+
+@pytest.mark.proves("security.input")
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"{}",
+        b'{"input": ""}',
+        b'{"input": " \\n "}',
+        b'{"input": 7}',
+        b'{"input": null}',
+        b'{"input": ["a"]}',
+        b'{"input": "\\u0000\\u202e"}',
+        b'{"input": "\\ud800"}',
+        b'{"input": "\xff\xfe"}',
+        b'{"input": "hello", "unknown": 1}',
+        b'{"input": "hello", "stream": "perhaps"}',
+        b'{"input": "hello", "conversation_id": "../etc/passwd"}',
+        b'{"input": "hello", "conversation_id": ""}',
+        b'{"input": "hello", "metadata": {"a": {"b": 1}}}',
+        b'{"input": "hello", "metadata": ' + json.dumps({f"k{n}": n for n in range(100)}).encode() + b"}",
+        b'{"input": ' + b"[" * 2000 + b"]" * 2000 + b"}",
+        b'{"input": "' + b"x" * 40_000 + b'"}',
+    ],
+    ids=lambda body: body[:40].decode("latin-1") or "nothing",
+)
+async def test_a_body_that_does_not_fit_is_refused(client: Client, upstream: Upstream, body: bytes) -> None:
+    response = await client.post("/v1/runs", content=body, headers={"content-type": "application/json"})
+    assert response.status_code in (400, 422)
+    problem_of(response)
+    assert upstream.attempts() == 0
+
+
+async def test_a_refusal_names_the_field(client: Client) -> None:
+    response = await client.post("/v1/runs", json={"input": "hello", "inptu": "hello"})
+    assert response.status_code == 422
+    assert "inptu" in problem_of(response)["detail"]
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "multipart/form-data; boundary=x"])
+async def test_another_content_type_is_refused(client: Client, content_type: str) -> None:
+    response = await client.post("/v1/runs", content=b'{"input": "hello"}', headers={"content-type": content_type})
+    assert response.status_code in (400, 415, 422)
+    problem_of(response)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nothing", 404), ("GET", "/v1/nothing", 404), ("GET", "/v1/runs", 405), ("DELETE", "/livez", 405)],
+)
+async def test_paths_and_methods_that_do_not_exist(client: Client, method: str, path: str, status: int) -> None:
+    response = await client.request(method, path)
+    assert response.status_code == status
+    problem_of(response)
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["", "Bearer", "Bearer wrong", f"Basic {KEY}", KEY, f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", "Bearer ü"],
+    ids=["none", "no key", "wrong", "basic", "bare", "longer", "shorter", "not ASCII"],
+)
+async def test_without_a_valid_key_nobody_gets_in(service: Service, upstream: Upstream, authorization: str) -> None:
+    async with client_of(service, None) as client:
+        headers = [(b"authorization", authorization.encode())] if authorization else []
+        response = await client.post("/v1/runs", json={"input": "hello"}, headers=headers)
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert KEY not in json.dumps(problem_of(response))
+    assert upstream.attempts() == 0
+
+
+async def test_an_expired_key_is_refused_and_several_keys_are_valid_together(start_service: StartService) -> None:
+    (old, old_hash), (new, new_hash) = new_key(), new_key()
+    service = start_service(
+        AUTH__KEYS={
+            "old": {"hash": old_hash, "tenant": "acme", "expires": "2020-01-01"},
+            "new": {"hash": new_hash, "tenant": "acme", "expires": "2999-01-01"},
+            "newest": {"hash": new_key()[1], "tenant": "acme"},
+        }
+    )
+    for key, status in ((old, 401), (new, 200)):
+        async with client_of(service, key) as client:
+            assert (await client.post("/v1/runs", json={"input": "hello"})).status_code == status
+
+
+async def raw(service: Service, head: str, body: bytes) -> bytes:
+    """What the service answers to these bytes, although the request is not over."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    try:
+        writer.write(f"POST /v1/runs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n{head}\r\n\r\n".encode())
+        writer.write(body)
+        async with asyncio.timeout(5):
+            return await reader.readuntil(b"\r\n\r\n")
+    finally:
+        writer.close()
+
+
+@pytest.mark.proves("security.input")
+async def test_a_body_announced_too_big_is_refused_before_it_is_sent(service: Service) -> None:
+    head = "Content-Type: application/json\r\nContent-Length: 1000000000"
+    answer = await raw(service, head, b'{"input": "')
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"application/problem+json" in answer
+
+
+@pytest.mark.proves("security.input")
+async def test_a_body_of_unknown_size_is_refused_once_it_is_too_big(service: Service) -> None:
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    head = "Content-Type: application/json\r\nTransfer-Encoding: chunked"
+    assert (await raw(service, head, chunk + chunk)).startswith(b"HTTP/1.1 413")
+
+
+@pytest.mark.proves("security.input")
+async def test_without_a_key_no_body_is_read_at_all(service: Service) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(b"POST /v1/runs HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+    async with asyncio.timeout(5):
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 401")
+    writer.close()
+
+
+@pytest.mark.proves("security.input")
+async def test_a_client_that_sends_its_body_too_slowly_loses_its_place(start_service: StartService) -> None:
+    service = start_service(LIMITS__BODY_TIMEOUT_SECONDS=0.5)
+    answer = await raw(service, "Content-Type: application/json\r\nContent-Length: 100", b'{"input": ')
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
+@pytest.mark.proves("scale.rate_limits")
+async def test_the_rate_limit_is_exact_under_concurrency_and_says_when_to_come_back(
+    start_service: StartService,
+) -> None:
+    service = start_service(LIMITS__REQUESTS_PER_MINUTE=10)
+    async with client_of(service) as client:
+        responses = await asyncio.gather(*[client.post("/v1/runs", json={"input": "hello"}) for _ in range(30)])
+        codes = [response.status_code for response in responses]
+        assert (codes.count(200), codes.count(429)) == (10, 20)
+        refused = next(response for response in responses if response.status_code == 429)
+        assert problem_of(refused)["type"].endswith("rate-limit-exceeded")
+        assert 0 < int(refused.headers["retry-after"]) <= 60
+        assert (refused.headers["ratelimit-limit"], refused.headers["ratelimit-remaining"]) == ("10", "0")
+        assert sorted(int(r.headers["ratelimit-remaining"]) for r in responses if r.status_code == 200)[0] == 0
+        assert (await client.get("/readyz")).status_code == 200, "probes are not limited"
+    assert service.metric("requests_rejected_total", reason="rate_limit") == 20
+
+
+@pytest.mark.proves("scale.backpressure")
+async def test_work_beyond_what_may_be_in_flight_is_refused_at_once(
+    start_service: StartService, upstream: Upstream
+) -> None:
+    service = start_service(LIMITS__MAX_IN_FLIGHT=2)
+    upstream.plays(latency=1.0)
+    async with client_of(service) as client:
+        working = [asyncio.create_task(client.post("/v1/runs", json={"input": "hello"})) for _ in range(2)]
+        await becomes(lambda: upstream.stats()["open"] == 2)
+        refused = await client.post("/v1/runs", json={"input": "hello"})
+        assert refused.elapsed.total_seconds() < 0.5
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) >= 1
+        assert problem_of(refused)["type"].endswith("overloaded")
+        assert [(await task).status_code for task in working] == [200, 200]
+        assert (await client.post("/v1/runs", json={"input": "hello"})).status_code == 200
+
+
+@pytest.mark.proves("cost.budgets")
+async def test_a_spent_budget_is_a_429_of_its_own_type_before_any_call(
+    start_service: StartService, upstream: Upstream
+) -> None:
+    service = start_service(BUDGET__TOKENS_PER_DAY=300, BUDGET__TOKENS_PER_RUN=150)
+    async with client_of(service) as client:
+        codes = [(await client.post("/v1/runs", json={"input": "hello"})).status_code for _ in range(4)]
+        assert codes == [200, 200, 200, 429]  # 120 tokens each; the last that began may end over the limit
+        refused = await client.post("/v1/runs", json={"input": "hello"})
+        assert problem_of(refused)["type"].endswith("budget-exceeded")
+        assert int(refused.headers["retry-after"]) > 0
+    assert upstream.attempts() == 3
+
+
+async def test_every_response_carries_the_security_headers(client: Client) -> None:
+    for path in ("/livez", "/metrics", "/v1/nothing"):
+        headers = (await client.get(path)).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["content-security-policy"].startswith("default-src 'none'")
+        assert "server" not in headers

@@ -1,0 +1,115 @@
+"""`stream: true`: server-sent events `delta`, `done`, `error`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx2
+import pytest
+
+from processes import Service, Upstream
+from waiting import becomes
+
+Client = httpx2.AsyncClient
+Event = tuple[str, dict[str, Any]]
+
+
+async def events(client: Client, text: str, **headers: str) -> list[Event]:
+    async with client.stream("POST", "/v1/runs", json={"input": text, "stream": True}, headers=headers) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        return parsed([line async for line in response.aiter_lines()])
+
+
+def parsed(lines: list[str]) -> list[Event]:
+    blocks = "\n".join(lines).strip().split("\n\n")
+    fields = [dict(line.split(": ", 1) for line in block.split("\n")) for block in blocks]
+    return [(field["event"], json.loads(field["data"])) for field in fields]
+
+
+def text_of(items: list[Event]) -> str:
+    return "".join(data["text"] for event, data in items if event == "delta")
+
+
+async def test_an_answer_comes_in_pieces_and_ends_with_the_whole(client: Client) -> None:
+    items = await events(client, "one two three")
+    assert [event for event, _ in items[:-1]] == ["delta"] * (len(items) - 1)
+    assert len(items) > 3
+    event, result = items[-1]
+    assert event == "done"
+    assert text_of(items) == result["output"] == "You said: one two three"
+    assert result["usage"]["output_tokens"] == 20
+
+
+async def test_pieces_arrive_while_the_model_still_writes(client: Client, upstream: Upstream) -> None:
+    upstream.plays(chunk_seconds=0.1)
+    async with client.stream("POST", "/v1/runs", json={"input": "a b c d e f g h", "stream": True}) as response:
+        async for line in response.aiter_lines():
+            if line.startswith("event: delta"):
+                assert upstream.stats()["open"] == 1
+                break
+
+
+async def test_only_the_answer_is_streamed_when_tools_are_called(client: Client) -> None:
+    items = await events(client, 'call convert_units {"value": 1, "source": "m", "target": "feet"}')
+    assert text_of(items) == "The tool said: 3.28"
+
+
+@pytest.mark.proves("security.output")
+async def test_a_stream_is_neutralised_like_a_whole_answer(client: Client, upstream: Upstream) -> None:
+    upstream.plays(
+        answer="see <script src=x> and ![a](http://evil.example) key model-key-of-the-tests and [b](javascript:x)"
+    )
+    items = await events(client, "hello")
+    for bad in ("<script", "![", "model-key-of-the-tests", "javascript:"):
+        assert bad not in text_of(items)
+    assert text_of(items) == items[-1][1]["output"]
+
+
+@pytest.mark.parametrize(("status", "expected"), [(500, 503), (400, 422)])
+async def test_what_fails_before_the_first_piece_has_a_status_of_its_own(
+    client: Client, upstream: Upstream, status: int, expected: int
+) -> None:
+    upstream.plays({"fault": "status", "status": status})
+    response = await client.post("/v1/runs", json={"input": "hello", "stream": True})
+    assert response.status_code == expected
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.proves("reliability.retries")
+async def test_opening_a_stream_is_retried(client: Client, upstream: Upstream) -> None:
+    upstream.plays({"fault": "status", "status": 503, "times": 1})
+    assert (await events(client, "hello"))[-1][0] == "done"
+    assert upstream.attempts() == 2
+
+
+async def test_a_stream_that_breaks_ends_with_an_error_event(client: Client, upstream: Upstream) -> None:
+    upstream.plays({"fault": "cut"}, answer="word " * 50)
+    items = await events(client, "hello")
+    event, problem = items[-1]
+    assert event == "error"
+    assert problem["status"] == 503
+    assert problem["request_id"]
+    assert "Traceback" not in json.dumps(problem)
+    assert text_of(items).startswith("word word")
+
+
+@pytest.mark.proves("reliability.timeouts")
+async def test_a_reader_that_goes_away_cancels_the_run(client: Client, service: Service, upstream: Upstream) -> None:
+    upstream.plays(chunk_seconds=0.2, answer="word " * 1000)
+    headers = {"X-Request-Id": "left-early"}
+    async with client.stream("POST", "/v1/runs", json={"input": "hi", "stream": True}, headers=headers) as response:
+        async for line in response.aiter_lines():
+            if line.startswith("event: delta"):
+                break
+    await becomes(lambda: upstream.stats()["abandoned"] == 1, what="the upstream's connection is closed")
+    assert service.logged("run", request_id="left-early")["outcome"] == "cancelled"
+
+
+@pytest.mark.proves("reliability.idempotency")
+async def test_a_repeated_stream_gets_the_first_ones_answer(client: Client, upstream: Upstream) -> None:
+    first = await events(client, "hello", **{"Idempotency-Key": "stream-1"})
+    second = await events(client, "hello", **{"Idempotency-Key": "stream-1"})
+    assert first[-1] == second[-1]
+    assert upstream.attempts() == 1
