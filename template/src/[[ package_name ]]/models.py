@@ -3,7 +3,7 @@
 import copy
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,17 +51,13 @@ def answered(messages: Sequence[ModelMessage]) -> list[tuple[str, str]]:
     return [(role, name) for role, name in filter(None, stamps)]
 
 
-class StaleKey(Exception):
-    """The provider refused a key that has been rotated since: worth another attempt with the new one."""
-
-
 def transient(error: BaseException) -> bool:
     """Worth another attempt, and a sign of bad health: no connection, no answer in time, 408, 429, 5xx, no sense."""
     if isinstance(error, ModelHTTPError):
         return error.status_code in (408, 429) or error.status_code >= 500
     if isinstance(error, ModelRequestRejectedError):
         return False
-    return isinstance(error, ModelAPIError | UnexpectedModelBehavior | StaleKey | TimeoutError | OSError)
+    return isinstance(error, ModelAPIError | UnexpectedModelBehavior | TimeoutError | OSError)
 
 
 def falls_back(error: Exception) -> bool:
@@ -75,12 +71,11 @@ def falls_back(error: Exception) -> bool:
 class GuardedModel(WrapperModel):
     """A model behind its guard, which notes that it answered."""
 
-    def __init__(self, wrapped: Model, role: str, name: str, guard: Guard, secrets: Secrets, share: float) -> None:
+    def __init__(self, wrapped: Model, role: str, name: str, guard: Guard, share: float) -> None:
         super().__init__(wrapped)
         self.role = role
         self.name = name
         self._guard = guard
-        self._secrets = secrets
         self._share = share  # of the time that is left
 
     async def request(
@@ -90,7 +85,7 @@ class GuardedModel(WrapperModel):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         async def attempt() -> ModelResponse:
-            async with self._attempted():
+            with self._attempted():
                 return await self.wrapped.request(messages, model_settings, model_request_parameters)
 
         response = await self._guard.call(attempt, share=self._share)
@@ -108,27 +103,18 @@ class GuardedModel(WrapperModel):
     ) -> AsyncGenerator[StreamedResponse]:
         @asynccontextmanager
         async def connect() -> AsyncGenerator[StreamedResponse]:
-            async with (
-                self._attempted(),
-                self.wrapped.request_stream(messages, model_settings, model_request_parameters, run_context) as stream,
-            ):
-                yield stream
+            with self._attempted():
+                async with self.wrapped.request_stream(
+                    messages, model_settings, model_request_parameters, run_context
+                ) as stream:
+                    yield stream
 
         async with self._guard.stream(connect, share=self._share) as stream:
             self._note()
             yield stream
 
-    @asynccontextmanager
-    async def _attempted(self) -> AsyncGenerator[None]:
-        """Around an attempt: a refused key is read again at once; when it was rotated, the guard tries the new one."""
-        generation = self._secrets.generation
-        try:
-            with metrics.model_operation(self.wrapped.system, self.wrapped.model_name):
-                yield
-        except ModelHTTPError as error:
-            if error.status_code == 401 and await self._secrets.refresh(generation):
-                raise StaleKey(self.name) from error
-            raise
+    def _attempted(self) -> AbstractContextManager[None]:
+        return metrics.model_operation(self.wrapped.system, self.wrapped.model_name)
 
     def _note(self) -> None:
         if noted := answers.get(None):
@@ -177,7 +163,7 @@ class Models:
 
     def _guarded(self, role: str, name: str, share: float) -> GuardedModel:
         guard = self._guards.get(f"model_{role}", transient)
-        return GuardedModel(self._plain(role, name), role, name, guard, self._secrets, share)
+        return GuardedModel(self._plain(role, name), role, name, guard, share)
 
     def _plain(self, role: str, name: str) -> Model:
         if name == "offline":
@@ -198,7 +184,7 @@ class Models:
                 made = infer_provider_class(provider_name)(  # type: ignore[call-arg]
                     api_key="set for each request",
                     base_url=str(base_url).rstrip("/") if base_url else None,
-                    http_client=self._outbound.model_client(key),
+                    http_client=self._outbound.model_client(key, self._secrets.refresh),
                 )
             if hasattr(made.client, "max_retries"):
                 made.client.max_retries = 0  # the guard retries; twice would multiply the attempts

@@ -1,6 +1,6 @@
 """Every HTTP client of the service: one bounded pool an upstream, closed at exit, answers of bounded size."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import urlencode
@@ -48,6 +48,35 @@ class Unavailable(Exception):
     """An API that a tool needs cannot be reached or does not answer as it should; its guard has tried."""
 
 
+class _KeyInForce(httpx2.Auth):
+    """Puts the key in force into each request, so that rotation needs no restart and fails no call.
+
+    A key that the provider refuses is read again at once; when it has been rotated, the new one is tried.
+    """
+
+    def __init__(self, key: Callable[[], SecretStr | None], refresh: Callable[[], Awaitable[None]]) -> None:
+        self._key = key
+        self._refresh = refresh
+
+    async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        key = self._sign(request)
+        response = yield request
+        if response.status_code == 401 and key is not None:
+            if self._key() == key:
+                await self._refresh()
+            if self._key() != key:
+                self._sign(request)
+                yield request
+
+    def _sign(self, request: httpx2.Request) -> SecretStr | None:
+        if key := self._key():
+            for header in KEY_HEADERS:
+                if header in request.headers:
+                    value = key.get_secret_value()
+                    request.headers[header] = f"Bearer {value}" if header == "authorization" else value
+        return key
+
+
 class ForbiddenAddress(Unavailable):
     """A tool tried to reach an address in a private range, or the metadata service of a cloud."""
 
@@ -68,17 +97,11 @@ class Outbound:
         self._stack = AsyncExitStack()
         self._tools: httpx2.AsyncClient | None = None
 
-    def model_client(self, key: Callable[[], SecretStr | None]) -> httpx2.AsyncClient:
-        """A client for a model's SDK. It puts the key in force into each request, so that rotation needs no restart."""
-
-        async def sign(request: httpx2.Request) -> None:
-            if secret := key():
-                for header in KEY_HEADERS:
-                    if header in request.headers:
-                        value = secret.get_secret_value()
-                        request.headers[header] = f"Bearer {value}" if header == "authorization" else value
-
-        return self._client(event_hooks={"request": [sign]})
+    def model_client(
+        self, key: Callable[[], SecretStr | None], refresh: Callable[[], Awaitable[None]]
+    ) -> httpx2.AsyncClient:
+        """A client for a model's SDK, which signs with the key in force; `refresh` is asked for a newer one."""
+        return self._client(auth=_KeyInForce(key, refresh))
 
     async def get_json(self, dependency: str, url: str, params: dict[str, str], *, timeout: float = 5.0) -> Any:
         """The JSON at `url`, for tools. Private address ranges are refused unless the host is listed as allowed.

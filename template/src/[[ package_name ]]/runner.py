@@ -3,7 +3,6 @@
 deadline → kill switch → budget → cache → agent (its calls guarded) → sanitise → account → audit.
 """
 
-import asyncio
 import copy
 import hashlib
 import time

@@ -12,7 +12,7 @@ from .settings import Settings
 
 log = structlog.get_logger(__name__)
 
-SHORTEST_INTERVAL = 1.0  # seconds; a flood of refused calls must not become one on the secret store
+SHORTEST_INTERVAL = 0.5  # seconds; a flood of refused calls must not become one on the secret store
 
 
 def longest_first(secrets: Iterable[str]) -> tuple[str, ...]:
@@ -24,41 +24,37 @@ class Secrets:
 
     def __init__(self, settings: Settings, *, load: Callable[[], Settings] = config.load) -> None:
         self.settings = settings
-        self.generation = 0
         self._values = longest_first(config.secret_values(settings))
         self._load = load
-        self._loaded = 0.0
+        self._loaded = -SHORTEST_INTERVAL
         self._refreshing = asyncio.Lock()
 
     def values(self) -> tuple[str, ...]:
         """Every secret in use, longest first, for redaction: asked for by each log line and each answer."""
         return self._values
 
-    async def refresh(self, seen: int | None = None) -> bool:
-        """Reads the secrets again; True when something newer than generation `seen` is in force.
+    async def refresh(self) -> None:
+        """Reads the secrets again. Who asks while a reading is due shares it.
 
         A source that fails, or settings that would be refused, leave the old ones in force.
         """
-        seen = self.generation if seen is None else seen
+        asked = time.monotonic()
         async with self._refreshing:
-            if self.generation != seen:  # somebody else has just done it
-                return True
-            if time.monotonic() - self._loaded < SHORTEST_INTERVAL:
-                return False
+            if self._loaded > asked:  # somebody else has read them since
+                return
+            await asyncio.sleep(self._loaded + SHORTEST_INTERVAL - asked)
             self._loaded = time.monotonic()
             try:
                 fresh = await asyncio.to_thread(self._load)
             except Exception as error:  # noqa: BLE001 whatever a secret store's client raises
                 log.error("secrets_refresh_failed", error=type(error).__name__, kept="the ones in force")
-                return False
+                return
             if fresh == self.settings:
-                return False
+                return
             # The ones before stay masked: calls that were made with them may still fail and say so.
             self._values = longest_first(config.secret_values(fresh) | config.secret_values(self.settings))
             self.settings = fresh
-            self.generation += 1
-            log.info("secrets_rotated", generation=self.generation)
-            return True
+            log.info("secrets_rotated")
 
     async def keep_fresh(self) -> None:
         """Refreshes every `SECRETS__REFRESH_SECONDS` until cancelled."""

@@ -54,7 +54,9 @@ async def open_service(secrets: Secrets, audit_stream: TextIO | None = None) -> 
         stack.push_async_callback(outbound.aclose)
         models = Models(settings.model, secrets, outbound, guards)
         health = Health(state, guards)
-        agent.instrument = InstrumentationSettings(include_content=settings.log_content)
+        agent.instrument = InstrumentationSettings(
+            include_content=settings.log_content, include_model_request_parameters=False
+        )
         for work in (secrets.keep_fresh(), _start(health, state)):
             stack.push_async_callback(_cancelled, asyncio.create_task(work))
         yield Service(
