@@ -42,7 +42,7 @@ class Secrets:
         async with self._refreshing:
             if self._loaded > asked:  # somebody else has read them since
                 return
-            await asyncio.sleep(self._loaded + SHORTEST_INTERVAL - asked)
+            await asyncio.sleep(self._loaded + SHORTEST_INTERVAL - time.monotonic())
             self._loaded = time.monotonic()
             try:
                 fresh = await asyncio.to_thread(self._load)
