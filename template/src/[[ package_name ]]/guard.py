@@ -58,7 +58,7 @@ class Guard:
         dependency: its name, a metric label: from a bounded set.
         settings: attempts, time-out (seconds an attempt), budget, breaker and bulkhead.
         transient: whether an exception is worth another attempt and speaks against the dependency's health.
-        breaker: a breaker to share with other processes, in place of one of its own.
+        shared: a breaker that other replicas know too, above this process's own.
     """
 
     def __init__(
@@ -67,12 +67,15 @@ class Guard:
         settings: GuardSettings,
         transient: Callable[[BaseException], bool],
         *,
-        breaker: Any = None,
+        shared: Any = None,
     ) -> None:
         self.dependency = dependency
         self._transient = transient
         self._typical = 0.0  # seconds of a good call, a moving average
-        self._breaker = breaker or nopanic.circuit_breaker(
+        self._minimum_calls = settings.breaker_minimum_calls
+        self._failed_in_a_row = 0
+        self._shared = [shared] if shared else []
+        self._breaker = nopanic.circuit_breaker(
             name=dependency,
             failure_threshold=settings.breaker_failure_rate,
             min_calls=settings.breaker_minimum_calls,
@@ -95,13 +98,14 @@ class Guard:
             name=dependency,
         )
         self._timeout = nopanic.timeout(settings.timeout_seconds, name=dependency)
-        self._call = nopanic.compose(self._retry, self._breaker, self._bulkhead, self._timeout)(self._attempt)
-        self._open = nopanic.compose(self._retry, self._breaker)(self._connected)
+        bounded = nopanic.compose(self._bulkhead, self._timeout)(self._attempt)
+        self._call = nopanic.compose(self._retry, *self._shared, self._breaker)(self._watched(bounded))
+        self._open = nopanic.compose(self._retry, *self._shared, self._breaker)(self._watched(self._connected))
 
     @property
     def state(self) -> str:
-        """`closed`, `half_open` or `open`."""
-        return str(self._breaker.state)
+        """`closed`, `half_open` or `open`; of the shared breaker, as this process last saw it."""
+        return next((shared.state for shared in self._shared if shared.state != "closed"), str(self._breaker.state))
 
     @property
     def in_flight(self) -> int:
@@ -154,6 +158,29 @@ class Guard:
         self._typical += 0.1 * (time.perf_counter() - started - self._typical)
         return result
 
+    def _watched(self, fn: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
+        """`fn`, watched for an outage, which a window full of earlier successes would hide for half of its length.
+
+        When as many calls as the breaker's minimum have failed in a row, it judges by these alone.
+        """
+
+        async def watched(*args: Any) -> T:
+            try:
+                result = await fn(*args)
+            except Exception as error:
+                if self._transient(error):
+                    self._failed_in_a_row += 1
+                    if self._failed_in_a_row >= self._minimum_calls and self._breaker.state == "closed":
+                        self._breaker.reset()
+                        for _ in range(self._minimum_calls - 1):  # the breaker counts this one itself
+                            with suppress(Exception):
+                                await self._breaker.acall(_raise, error)
+                raise
+            self._failed_in_a_row = 0
+            return result
+
+        return watched
+
     def _measured(self) -> metrics.Measured:
         return metrics.Measured(metrics.DEPENDENCY_DURATION, {"dependency": self.dependency}, outcome_of)
 
@@ -199,9 +226,9 @@ def outcome_of(error: BaseException | None) -> str:
 class Guards:
     """The guards of the process, one a dependency, made on first use."""
 
-    def __init__(self, settings: GuardSettings, shared_breaker: Callable[..., Any] | None = None) -> None:
+    def __init__(self, settings: GuardSettings) -> None:
         self._settings = settings
-        self._shared_breaker = shared_breaker
+        self._share: Callable[..., Any] | None = None
         self._guards: dict[str, Guard] = {}
         metrics.observe_breakers(lambda: {name: STATES.get(guard.state, 2) for name, guard in self._guards.items()})
 
@@ -209,8 +236,13 @@ class Guards:
         """The guard of `dependency`; `overrides` are fields of GuardSettings that differ for it."""
         if dependency not in self._guards:
             settings = self._settings.model_copy(update=overrides)
-            self._guards[dependency] = Guard(dependency, settings, transient)
+            shared = self._share(dependency, settings, transient) if self._share else None
+            self._guards[dependency] = Guard(dependency, settings, transient, shared=shared)
         return self._guards[dependency]
+
+    def share(self, make: Callable[[str, GuardSettings, Callable[[BaseException], bool]], Any]) -> None:
+        """From now on new guards get a shared breaker from `make` as well."""
+        self._share = make
 
     def states(self) -> dict[str, str]:
         return {name: guard.state for name, guard in self._guards.items()}

@@ -48,7 +48,9 @@ async def open_service(secrets: Secrets, audit_stream: TextIO | None = None) -> 
         audit = Audit(settings.audit_file, audit_stream)
         stack.callback(audit.close)
         guards = Guards(settings.guard)
-        state = open_state(settings.state_url.get_secret_value(), guards)
+        state = open_state(
+            settings.state_url.get_secret_value(), guards, shared_breakers=settings.guard.shared_breakers
+        )
         stack.push_async_callback(state.aclose)
         outbound = Outbound(settings, guards)
         stack.push_async_callback(outbound.aclose)

@@ -20,16 +20,20 @@ def answer(messages: list[ModelMessage], _: AgentInfo) -> ModelResponse:
     """A tool call for `12 km to miles`, the tool's result once it is there, an echo otherwise."""
     parts = messages[-1].parts
     for part in parts:
-        if isinstance(part, ToolReturnPart):
-            return ModelResponse([TextPart(f"That is {part.content}.")])
+        if isinstance(part, ToolReturnPart) and isinstance(messages[-2], ModelResponse):
+            call = messages[-2].tool_calls[-1].args_as_dict()
+            if isinstance(part.content, float):
+                text = f"{call['value']:g} {call['source']} is {part.content:g} {call['target']}."
+            else:  # the tool refused its arguments
+                text = f"I cannot convert {call['source']} to {call['target']}."
+            return ModelResponse([TextPart(text)])
     asked = " ".join(
         part.content for part in parts if isinstance(part, UserPromptPart) and isinstance(part.content, str)
     )
     if found := _CONVERSION.search(asked):
         value, source, target = found.groups()
-        call = {"value": float(value), "source": source.lower(), "target": target.lower()}
-        if not any(isinstance(message, ModelResponse) and message.tool_calls for message in messages[-2:-1]):
-            return ModelResponse([ToolCallPart("convert_units", call)])
+        arguments = {"value": float(value), "source": source.lower(), "target": target.lower()}
+        return ModelResponse([ToolCallPart("convert_units", arguments)])
     return ModelResponse([TextPart(f"I am the offline model (set MODEL__PRIMARY for a real one). You asked: {asked}")])
 
 

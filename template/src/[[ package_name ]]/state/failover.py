@@ -1,6 +1,7 @@
 """The store in use: the shared one, or this process's memory while that cannot be reached."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from ..guard import BulkheadFull, CircuitOpen, Guards
 from ..telemetry import metrics
 from .memory import MemoryStore
 from .redis import RedisStore
+from .shared_breaker import SharedBreaker
 from .store import Amount, Reserved, Store, Window
 
 log = structlog.get_logger(__name__)
@@ -91,7 +93,12 @@ class State:
         (log.info if shared else log.error)("state_store", shared=shared, reason=reason)
 
 
-def open_state(url: str, guards: Guards) -> State:
+def open_state(url: str, guards: Guards, *, shared_breakers: bool = False) -> State:
     """The store that `STATE_URL` names. Nothing is connected before the first use."""
-    store: Store = MemoryStore() if urlsplit(url).scheme == "memory" else RedisStore(url)
-    return State(store, guards, prefix=_PREFIX)
+    if urlsplit(url).scheme == "memory":
+        return State(MemoryStore(), guards, prefix=_PREFIX)
+    store = RedisStore(url)
+    state = State(store, guards, prefix=_PREFIX)
+    if shared_breakers:
+        guards.share(partial(SharedBreaker, store.client))
+    return state
