@@ -91,7 +91,8 @@ def test_config_show_masks_secrets(tmp_path: Path) -> None:
 
 def test_ask_answers_on_the_terminal_without_key_and_server(tmp_path: Path) -> None:
     result = command("ask", "What is 12 km in miles?", folder=tmp_path)
-    assert (result.returncode, result.stdout.strip()) == (0, "That is 7.46.")
+    assert result.returncode == 0, result.stderr
+    assert "7.46" in result.stdout
 
 
 def test_ask_says_why_it_failed(tmp_path: Path, upstream: Upstream) -> None:
