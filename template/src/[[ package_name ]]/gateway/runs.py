@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from fastapi.sse import format_sse_event
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, FiniteFloat
 
 from ..errors import ServiceError
 from ..task import RunResult, Task
@@ -16,7 +16,7 @@ from .work import Key, headers_of, streamed, unless_gone, work_of
 
 router = APIRouter()
 
-MetadataValue = Annotated[str, Field(max_length=256)] | int | float | bool | None
+MetadataValue = Annotated[str, Field(max_length=256)] | int | FiniteFloat | bool | None
 
 
 class RunRequest(BaseModel, extra="forbid"):
