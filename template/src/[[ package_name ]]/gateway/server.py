@@ -13,6 +13,9 @@ from .app import create_app
 
 log = structlog.get_logger(__name__)
 
+# Longer than load balancers keep idle connections (AWS 60 s, Google Cloud 600 s): who closes first may lose a request.
+KEEP_ALIVE_SECONDS = 620
+
 
 class DrainingServer(uvicorn.Server):
     """SIGTERM: `/readyz` says 503 for DRAIN_SECONDS while load balancers look away, then the server closes.
@@ -52,6 +55,7 @@ def serve(secrets: Secrets) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(settings.run.deadline_seconds) + 5,
     )
     DrainingServer(config, app, settings.drain_seconds).run()
