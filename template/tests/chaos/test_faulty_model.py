@@ -27,7 +27,9 @@ BAD_DAY = [
 
 @pytest.mark.proves("reliability.retries")
 @pytest.mark.proves("reliability.fallback")
-@pytest.mark.parametrize(("fallback", "goal"), [(False, 0.995), (True, 0.999)], ids=["without_fallback", "with_fallback"])
+@pytest.mark.parametrize(
+    ("fallback", "goal"), [(False, 0.995), (True, 0.999)], ids=["without_fallback", "with_fallback"]
+)
 async def test_ten_percent_errors_one_percent_hangs_one_percent_nonsense(
     fallback: bool, goal: float, upstream: Upstream, start_service: StartService, row: Row
 ) -> None:
@@ -40,7 +42,7 @@ async def test_ten_percent_errors_one_percent_hangs_one_percent_nonsense(
         MODEL__FALLBACK_API_KEY="fallback-key",
         **(more if fallback else {}),
     )
-    upstream.plays(*BAD_DAY, latency=0.02)
+    upstream.plays(*BAD_DAY, latency=0.02, seed=3)
     async with Load(service.url, [KEY]) as load:
         answers = await load.callers(16, runs=RUNS)
     attempts = upstream.attempts(None) / RUNS
