@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, clean_environment
+from conftest import ROOT, TOOLS, clean_environment
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,21 @@ def test_a_machine_without_git_is_told_what_to_install(clone: Path, newcomer: di
     done = demo(clone, newcomer | {"PATH": str(tmp_path)}, sys.executable, "scripts/demo.py")
     assert done.returncode == 1
     assert done.stdout == "This needs git, which is not on PATH (Debian: apt-get install git).\n"
+
+
+def test_a_trusted_template_is_copied_by_the_plain_command(
+    clone: Path, newcomer: dict[str, str], tmp_path: Path
+) -> None:
+    copy = (str(TOOLS / "copier"), "copy", "--defaults", str(clone), str(tmp_path / "service"))
+    refused = demo(clone, newcomer, *copy)
+    assert refused.returncode != 0
+    assert "unsafe feature: jinja_extensions" in refused.stdout
+    settings = Path(newcomer["HOME"], ".config", "copier", "settings.yml")
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f"trust:\n  - {clone.parent}/\n")
+    done = demo(clone, {**newcomer, "XDG_CONFIG_HOME": ""}, *copy)
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "service" / "requirements.lock").exists()
 
 
 def test_make_alone_lists_the_commands(clone: Path, newcomer: dict[str, str]) -> None:
