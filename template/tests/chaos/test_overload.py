@@ -1,0 +1,56 @@
+"""More work than the service can do."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from conftest import KEY, StartService
+from figures import Row
+from load import Load, milliseconds, statuses
+from processes import Upstream
+
+pytestmark = pytest.mark.chaos
+
+PLACES = 8  # LIMITS__MAX_IN_FLIGHT
+MODEL_SECONDS = 0.5
+SECONDS = 10
+
+
+@pytest.mark.proves("scale.backpressure")
+async def test_ten_times_overload(upstream: Upstream, start_service: StartService, row: Row) -> None:
+    """Goodput stays within 10% of capacity, accepted work takes at most twice as long, refusals come at once, memory is
+    flat."""
+    service = start_service(LIMITS__MAX_IN_FLIGHT=PLACES)
+    upstream.plays(latency=MODEL_SECONDS)
+    async with Load(service.url, [KEY]) as load:
+        await load.callers(PLACES, seconds=2)
+        alone = await load.callers(PLACES, seconds=SECONDS)
+        capacity = len(alone) / SECONDS
+        await load.arrivals(10 * capacity, seconds=2)
+        before = service.memory()
+        crowded = await load.arrivals(10 * capacity, seconds=SECONDS)
+        grown = (service.memory() - before) / 2**20
+        await asyncio.sleep(0.5)
+        recovered = await load.callers(PLACES, seconds=2)
+    accepted = [answer for answer in crowded if answer.status == 200]
+    refused = [answer for answer in crowded if answer.status == 503]
+    goodput = len(accepted) / SECONDS
+    row.shows(
+        capacity=f"{capacity:.1f}/s",
+        offered=f"{len(crowded) / SECONDS:.0f}/s",
+        goodput=f"{goodput:.1f}/s",
+        median=f"{milliseconds(alone):.0f} → {milliseconds(accepted):.0f} ms",
+        refusal=f"{milliseconds(refused):.1f} ms",
+        memory=f"{before / 2**20:.0f} MB {grown:+.1f} MB",
+    )
+    assert statuses(alone) == {200: len(alone)}
+    assert set(statuses(crowded)) == {200, 503}
+    assert goodput >= 0.9 * capacity
+    assert milliseconds(accepted) <= 2 * milliseconds(alone)
+    assert milliseconds(accepted, 0.95) <= 2 * milliseconds(alone, 0.95)
+    assert milliseconds(refused) < 100
+    assert all("retry-after" in answer.headers for answer in refused)
+    assert grown < 5
+    assert statuses(recovered) == {200: len(recovered)}
