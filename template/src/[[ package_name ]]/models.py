@@ -23,6 +23,7 @@ from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.providers import Provider, infer_provider_class
 from pydantic_ai.settings import ModelSettings
+from pydantic_ai.usage import RequestUsage
 
 from .agent.offline import offline_model
 from .guard import BulkheadFull, CircuitOpen, Guard, Guards
@@ -89,7 +90,7 @@ class GuardedModel(WrapperModel):
                 return await self.wrapped.request(messages, model_settings, model_request_parameters)
 
         response = await self._guard.call(attempt, share=self._share)
-        self._note()
+        self._note(response.usage)
         response.metadata = {**(response.metadata or {}), _ANSWERED_BY: [self.role, self.name]}
         return response
 
@@ -110,13 +111,14 @@ class GuardedModel(WrapperModel):
                     yield stream
 
         async with self._guard.stream(connect, share=self._share) as stream:
-            self._note()
             yield stream
+            self._note(stream.usage)
 
     def _attempted(self) -> AbstractContextManager[None]:
         return metrics.model_operation(self.wrapped.system, self.wrapped.model_name)
 
-    def _note(self) -> None:
+    def _note(self, usage: RequestUsage) -> None:
+        metrics.model_tokens(self.wrapped.system, self.wrapped.model_name, usage.input_tokens, usage.output_tokens)
         if noted := answers.get(None):
             noted.models.append((self.role, self.name))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 import structlog
+from opentelemetry.metrics import NoOpMeterProvider
 from pydantic_ai.models.instrumented import InstrumentationSettings
 
 from .agent.agent import agent
@@ -20,6 +21,7 @@ from .runner import Runner
 from .secrets import Secrets
 from .settings import Settings
 from .state import State, open_state
+from .telemetry import traces
 from .telemetry.audit import Audit
 
 log = structlog.get_logger(__name__)
@@ -56,8 +58,11 @@ async def open_service(secrets: Secrets, audit_stream: TextIO | None = None) -> 
         stack.push_async_callback(outbound.aclose)
         models = Models(settings.model, secrets, outbound, guards)
         health = Health(state, guards)
-        agent.instrument = InstrumentationSettings(
-            include_content=settings.log_content, include_model_request_parameters=False
+        # Spans of the agent cost a tenth of a run: made when somebody receives them. The metrics are in models.py.
+        agent.instrument = traces.exported() and InstrumentationSettings(
+            meter_provider=NoOpMeterProvider(),
+            include_content=settings.log_content,
+            include_model_request_parameters=False,
         )
         for work in (secrets.keep_fresh(), _start(health, state)):
             stack.push_async_callback(_cancelled, asyncio.create_task(work))

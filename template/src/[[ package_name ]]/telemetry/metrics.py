@@ -19,11 +19,15 @@ from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, V
 from opentelemetry.sdk.resources import Resource
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576)
 
 _meter = metrics.get_meter("service")
 RUN_DURATION = _meter.create_histogram("agent.run.duration", "s", "Runs, by outcome")
 RUN_COST = _meter.create_counter("agent.cost.usd", "", "US dollars spent, by model and tenant")
 RUN_COST_UNKNOWN = _meter.create_counter("agent.cost.unknown", "", "Runs of a model without a known price")
+MODEL_TOKENS = _meter.create_histogram(
+    "gen_ai.client.token.usage", "{token}", "Tokens of model requests", explicit_bucket_boundaries_advisory=TOKENS
+)
 MODEL_DURATION = _meter.create_histogram("gen_ai.client.operation.duration", "s", "Attempts of model requests")
 DEPENDENCY_DURATION = _meter.create_histogram("dependency.call.duration", "s", "Guarded calls, by outcome")
 DEPENDENCY_RETRIES = _meter.create_counter("dependency.retries", "", "Second and later attempts")
@@ -71,9 +75,16 @@ class Measured:
         self._histogram.record(time.perf_counter() - self._started, {**self._attributes, "outcome": outcome})
 
 
+def model_tokens(provider: str, model: str, input_tokens: int, output_tokens: int) -> None:
+    """What a model's answer took, by the GenAI semantic conventions."""
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": provider, "gen_ai.request.model": model}
+    MODEL_TOKENS.record(input_tokens, {**attributes, "gen_ai.token.type": "input"})
+    MODEL_TOKENS.record(output_tokens, {**attributes, "gen_ai.token.type": "output"})
+
+
 @contextmanager
 def model_operation(provider: str, model: str) -> Generator[None]:
-    """Times an attempt at a model, with the attributes of the GenAI semantic conventions."""
+    """Times an attempt at a model, by the GenAI semantic conventions."""
     attributes = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": provider, "gen_ai.request.model": model}
     started = time.perf_counter()
     try:

@@ -14,7 +14,7 @@ def setup(resource: Resource) -> TracerProvider:
 
     The sampler is OpenTelemetry's own `OTEL_TRACES_SAMPLER` once there is an endpoint.
     """
-    if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+    if not exported():
         provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF, remote_parent_sampled=ALWAYS_OFF), resource=resource)
     else:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -23,6 +23,11 @@ def setup(resource: Resource) -> TracerProvider:
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     return provider
+
+
+def exported() -> bool:
+    """Whether anybody receives the spans."""
+    return bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
 
 
 def ids() -> tuple[str, str] | None:
