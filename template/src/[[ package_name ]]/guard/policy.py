@@ -1,54 +1,24 @@
-"""The one policy for every call that leaves the process: retry → circuit breaker → bulkhead → time-out.
-
-The policies are nopanic's; this module is the only one that knows it. A dependency has one guard, so that all its
-callers share one breaker, one bulkhead and one retry budget. Fallback stands above the guard, in models.py.
-"""
+"""What a guard does around a call: retry → circuit breaker → bulkhead → time-out."""
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import (
-    AbstractAsyncContextManager,
-    AbstractContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    nullcontext,
-    suppress,
-)
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import nopanic
 import structlog
-from nopanic import BulkheadFull, CircuitOpen, backoff, time_remaining
+from nopanic import BulkheadFull, CircuitOpen, backoff
 
-from .settings import GuardSettings
-from .telemetry import metrics
-
-__all__ = ["BulkheadFull", "CircuitOpen", "Guard", "Guards", "deadline", "time_remaining"]
+from ..settings import GuardSettings
+from ..telemetry import metrics
+from .deadline import share_of_time, time_remaining
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 RETRY_AFTER_CAP = 30.0  # seconds; a hostile Retry-After must not park a call until its deadline
 SLOW_CALL_RATE = 0.8  # share of slow calls that opens the breaker
-STATES = {"closed": 0, "half_open": 1, "open": 2}
-
-
-@asynccontextmanager
-async def deadline(seconds: float) -> AsyncGenerator[None]:
-    """One budget of time for everything inside: waits and time-outs shrink to what is left of it.
-
-    Raises:
-        TimeoutError: when it is spent.
-    """
-    # The guards' own time-outs fire first, so that a hang is counted against whoever hung.
-    async with asyncio.timeout(seconds + 0.05), nopanic.deadline(seconds):
-        yield
-
-
-def _share_of_time(share: float) -> AbstractContextManager[object]:
-    left = time_remaining()
-    return nullcontext() if left is None or share == 1.0 else nopanic.deadline(max(0.001, left * share))
 
 
 class Guard:
@@ -120,7 +90,7 @@ class Guard:
             TimeoutError: the last attempt took too long.
             Exception: the last attempt's own, unchanged.
         """
-        with self._measured(), _share_of_time(share):
+        with self._measured(), share_of_time(share):
             result: T = await self._call(fn, *args)
             return result
 
@@ -132,9 +102,8 @@ class Guard:
 
         Once open it cannot be retried, what was received cannot be taken back; its failure counts for the breaker.
         """
-
         with self._measured():
-            with _share_of_time(share):
+            with share_of_time(share):
                 stack, stream = await self._open(connect)
             try:
                 async with stack:
@@ -221,28 +190,3 @@ def outcome_of(error: BaseException | None) -> str:
             return "timeout"
         case _:
             return "error"
-
-
-class Guards:
-    """The guards of the process, one a dependency, made on first use."""
-
-    def __init__(self, settings: GuardSettings) -> None:
-        self._settings = settings
-        self._share: Callable[..., Any] | None = None
-        self._guards: dict[str, Guard] = {}
-        metrics.observe_breakers(lambda: {name: STATES.get(guard.state, 2) for name, guard in self._guards.items()})
-
-    def get(self, dependency: str, transient: Callable[[BaseException], bool], **overrides: Any) -> Guard:
-        """The guard of `dependency`; `overrides` are fields of GuardSettings that differ for it."""
-        if dependency not in self._guards:
-            settings = self._settings.model_copy(update=overrides)
-            shared = self._share(dependency, settings, transient) if self._share else None
-            self._guards[dependency] = Guard(dependency, settings, transient, shared=shared)
-        return self._guards[dependency]
-
-    def share(self, make: Callable[[str, GuardSettings, Callable[[BaseException], bool]], Any]) -> None:
-        """From now on new guards get a shared breaker from `make` as well."""
-        self._share = make
-
-    def states(self) -> dict[str, str]:
-        return {name: guard.state for name, guard in self._guards.items()}

@@ -1,0 +1,13 @@
+"""The one policy for every call that leaves the process: retry → circuit breaker → bulkhead → time-out.
+
+The policies are nopanic's; nothing outside this folder knows it. A dependency has one guard, so that all its callers
+share one breaker, one bulkhead and one retry budget. Fallback stands above the guard, in models.py.
+"""
+
+from nopanic import BulkheadFull, CircuitOpen
+
+from .deadline import deadline, time_remaining
+from .policy import Guard
+from .registry import Guards
+
+__all__ = ["BulkheadFull", "CircuitOpen", "Guard", "Guards", "deadline", "time_remaining"]
