@@ -62,14 +62,7 @@ def clean_environment() -> dict[str, str]:
 @pytest.fixture(scope="session", params=[DEFAULT, FULL], ids=label)
 def installed(request: pytest.FixtureRequest, render: Render, user_environment: dict[str, str]) -> "Project":
     """A rendered project, under git as its team would have it, with its environment installed by its own Makefile."""
-    path = render(request.param)
-    project = Project(path.with_name("installed"), user_environment)
-    shutil.copytree(path, project.path)
-    project.run("git", "init", "--quiet")
-    project.run("git", "add", "--all")
-    project.run(
-        "git", "-c", "user.name=T", "-c", "user.email=t@example.com", "commit", "--quiet", "--message", "feat: x"
-    )
+    project = under_git(render(request.param), "installed", user_environment)
     project.run("make", "install")
     return project
 
@@ -96,3 +89,15 @@ class Project:
         if done.returncode != 0:
             pytest.fail(f"`{' '.join(command)}` exited {done.returncode}:\n{done.stdout[-12_000:]}", pytrace=False)
         return done.stdout
+
+
+def under_git(rendered: Path, name: str, environment: dict[str, str]) -> Project:
+    """A copy of a rendered project, committed as its team would."""
+    project = Project(rendered.with_name(name), environment)
+    shutil.copytree(rendered, project.path)
+    project.run("git", "init", "--quiet")
+    project.run("git", "add", "--all")
+    project.run(
+        "git", "-c", "user.name=T", "-c", "user.email=t@example.com", "commit", "--quiet", "--message", "feat: x"
+    )
+    return project

@@ -1,0 +1,28 @@
+"""Everything around a generated service is broken on purpose: its own chaos suite, on the default answers.
+
+It takes the better part of ten minutes, so `make test` at a desk leaves it to CI and to `make chaos` in a project.
+"""
+
+import os
+
+import pytest
+
+from answers import DEFAULT
+from conftest import Render, under_git
+
+
+@pytest.mark.skipif("CI" not in os.environ, reason="ten minutes; CI runs it, and `make chaos` in a rendered project")
+def test_a_generated_service_survives_its_chaos_suite(
+    render: Render, user_environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = under_git(render(DEFAULT), "chaos", user_environment)
+    project.run("make", "install")
+    project.run("make", "chaos")
+    with capsys.disabled():  # the figures belong into CI's log
+        print(project.path.joinpath("chaos-report.md").read_text())
+
+
+def test_a_secret_store_is_read_by_its_own_client(render: Render, user_environment: dict[str, str]) -> None:
+    project = under_git(render({"secrets_source": "aws"}), "store", user_environment)
+    project.run("make", "install")
+    assert " passed" in project.run(".venv/bin/pytest", "tests/unit/test_secret_store.py")
