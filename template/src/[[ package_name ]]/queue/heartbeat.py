@@ -1,0 +1,61 @@
+"""Who is alive. Every worker says so each second; what a dead one held, the others put back into the queue.
+
+A thread of its own: a blocked event loop is no reason to be robbed. A process that was frozen is: it finds its tasks
+taken over when it comes back, and nothing that it still writes about them is accepted (DBOS checks who owns a task in
+the same transaction as each write).
+"""
+
+import threading
+import time
+
+import structlog
+from dbos import DBOS
+from sqlalchemy.exc import SQLAlchemyError
+
+from .database import BEAT_SECONDS, DEAD_SECONDS, Database
+
+log = structlog.get_logger(__name__)
+
+
+class Heartbeat(threading.Thread):
+    """Beats for one worker and looks after the others."""
+
+    def __init__(self, database: Database, executor_id: str) -> None:
+        super().__init__(name="heartbeat", daemon=True)
+        self._database = database
+        self._executor_id = executor_id
+        self._ended = threading.Event()
+        self._since: float | None = None  # when our beats began to arrive without a gap
+
+    def run(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            try:
+                self.beat()
+            except SQLAlchemyError as error:
+                self._since = None
+                log.warning("heartbeat_failed", error=type(error).__name__)
+
+    def beat(self) -> None:
+        """Says that this worker is alive. Then, if it knows better than others who is not, takes their tasks over.
+
+        After an outage of the database everybody's last beat is old: only who has been heard for DEAD_SECONDS judges,
+        by when all that are alive have been heard as well.
+        """
+        self._database.beat(self._executor_id)
+        now = time.monotonic()
+        self._since = self._since or now
+        for dead in self._database.dead():
+            if dead != self._executor_id and (now - self._since > DEAD_SECONDS or self._database.has_left(dead)):
+                log.warning("worker_dead", executor=dead)
+                # Puts back what it still holds, and only that: to do it twice, or beside another worker, is harmless.
+                DBOS._recover_pending_workflows([dead])
+
+    def stop(self) -> None:
+        """The last beat: others may take what is left at once."""
+        self._ended.set()
+        self.join()
+        try:
+            self._database.leave(self._executor_id)
+            self._database.forget_workers()
+        except SQLAlchemyError as error:
+            log.warning("heartbeat_failed", error=type(error).__name__)

@@ -1,0 +1,138 @@
+"""What a task is made of: what was asked, as it is stored, and how it stands, as it is shown."""
+
+import hashlib
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from dbos import WorkflowStatus
+from pydantic import BaseModel, Field
+
+from ..task import RunResult
+from .serial import TaskEnded
+
+MetadataValue = Annotated[str, Field(max_length=256)] | int | float | bool | None
+TaskId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$")]
+
+
+class Status(StrEnum):
+    """Where a task is. The last four are its end."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self not in (Status.QUEUED, Status.RUNNING)
+
+
+# In DBOS' words. `failed` and `dead` are both ERROR; the error says which.
+STORED: dict[Status, list[str]] = {
+    Status.QUEUED: ["ENQUEUED", "DELAYED"],
+    Status.RUNNING: ["PENDING"],
+    Status.COMPLETED: ["SUCCESS"],
+    Status.FAILED: ["ERROR"],
+    Status.DEAD: ["ERROR"],
+    Status.CANCELLED: ["CANCELLED"],
+}
+
+
+class TaskRequest(BaseModel, extra="forbid"):
+    """What a client asks for."""
+
+    input: str = Field(min_length=1, description="what is asked, in plain text")
+    conversation_id: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9._-]{1,64}$", description="continues, or starts, a conversation"
+    )
+    metadata: dict[Annotated[str, Field(max_length=64)], MetadataValue] | None = Field(
+        None, max_length=16, description="comes back in log lines and events"
+    )
+    id: TaskId | None = Field(None, description="an id of your choice; submitted twice, it is one task")
+    priority: int = Field(5, ge=1, le=9, description="1 is done first, 9 last, among the tasks of a tenant")
+    delay_seconds: float = Field(0, ge=0, le=30 * 86_400, description="not begun before this has passed")
+    deadline_seconds: float | None = Field(
+        None, gt=0, le=30 * 86_400, description="given up when it is not done this long after it could begin"
+    )
+    urgency: Literal["normal", "batch"] = Field(
+        "normal", description="batch: may take a day, through the provider's batch API, at its lower price"
+    )
+
+
+class Spec(BaseModel):
+    """What is stored of a task: all that a worker needs, whichever door it came through."""
+
+    request: TaskRequest
+    tenant: str
+    actor: str
+    trace: dict[str, str] = {}
+
+    def fingerprint(self) -> str:
+        """The same for the same request: an id that is used again must mean the same."""
+        return hashlib.sha256(self.request.model_dump_json(exclude={"id"}).encode()).hexdigest()
+
+
+class Failure(BaseModel):
+    """Why a task has no answer."""
+
+    type: str
+    detail: str
+
+
+class TaskView(BaseModel):
+    """A task, as its owner sees it."""
+
+    id: str
+    tenant: str
+    status: Status
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    takeovers: int = Field(0, description="times it went on in another worker because its own had died")
+    result: RunResult | None = None
+    error: Failure | None = None
+
+    @classmethod
+    def of(cls, found: WorkflowStatus) -> Self:
+        """From what DBOS knows."""
+        status = next(status for status, names in STORED.items() if found.status in names)
+        error = None
+        if isinstance(found.error, TaskEnded):
+            status = Status(found.error.status)
+            error = Failure(type=f"urn:problem:{found.error.slug}", detail=found.error.detail)
+        elif status is Status.FAILED:
+            error = Failure(type="urn:problem:internal", detail="An unexpected error; it is in the log.")
+        return cls(
+            id=public_id(found.workflow_id),
+            tenant=found.authenticated_user or "",
+            status=status,
+            created_at=_time(found.created_at),
+            started_at=_time(found.dequeued_at) if found.dequeued_at else None,
+            finished_at=_time(found.completed_at) if found.completed_at else None,
+            takeovers=max(0, (found.recovery_attempts or 1) - 1),
+            result=RunResult.model_validate_json(found.output) if found.output else None,
+            error=error,
+        )
+
+
+class Page(BaseModel):
+    """Some tasks, newest first."""
+
+    tasks: list[TaskView]
+    next_cursor: str | None = Field(None, description="give it as `cursor` to go on; null at the end")
+
+
+def stored_id(tenant: str, task_id: str) -> str:
+    """Ids are a tenant's own: another's is not even found."""
+    return f"{tenant}/{task_id}"
+
+
+def public_id(stored: str) -> str:
+    return stored.partition("/")[2]
+
+
+def _time(milliseconds: int | None) -> datetime:
+    return datetime.fromtimestamp((milliseconds or 0) / 1000, UTC)

@@ -1,0 +1,270 @@
+"""Tasks from outside a worker: submit, look, list, cancel, retry. Reads take no locks that a writer waits for."""
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Self, TypeVar
+
+import structlog
+from dbos import DBOSClient, EnqueueOptions, WorkflowStatus, error
+from opentelemetry import propagate
+from sqlalchemy.exc import DBAPIError
+
+from ..errors import Conflict, InvalidInput, NotFound, Overloaded, StateUnavailable
+from ..sanitize import clean_input
+from ..service import Service
+from ..settings import Settings
+from ..telemetry.audit import Audit
+from . import meters
+from .database import QUEUE, WORKFLOW, Database, Depth
+from .records import STORED, Page, Spec, Status, TaskRequest, TaskView, stored_id
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+_SAMPLE_SECONDS = 1.0
+_SCAN = 100  # rows that are read at once where the status stands in the error
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What changes about a task: how often its worker died, and when (seconds since 1970) it is given up."""
+
+    takeovers: int
+    deadline_at: float
+
+
+class Tasks:
+    """The queue as clients see it. Made once a process, closed with its database."""
+
+    def __init__(self, settings: Settings, database: Database, audit: Audit) -> None:
+        self._settings = settings
+        self._database = database
+        self._client: DBOSClient = database.client()
+        self._audit = audit
+        self._depth = Depth(0, 0.0)
+        self._sampled = 0.0
+        self._sampling = asyncio.Lock()
+
+    async def submit(self, request: TaskRequest, *, tenant: str, actor: str) -> tuple[TaskView, bool]:
+        """Stores a task; the task, and whether it was there already.
+
+        Raises:
+            InvalidInput: nothing is stored.
+            Conflict: the id belongs to another request.
+            Overloaded: QUEUE__MAX_DEPTH tasks are waiting.
+            StateUnavailable: the database cannot be reached; nothing is stored.
+        """
+        clean_input(request.input, self._settings.run.max_input_chars)
+        await self._make_sure_of_room()
+        request = request.model_copy(update={"id": request.id or uuid.uuid4().hex})
+        trace: dict[str, str] = {}
+        propagate.inject(trace)
+        spec = Spec(request=request, tenant=tenant, actor=actor, trace=trace)
+        workflow_id = stored_id(tenant, str(request.id))
+        patience = request.deadline_seconds or self._settings.queue.deadline_seconds
+        options: EnqueueOptions = {
+            "workflow_name": WORKFLOW,
+            "queue_name": QUEUE,
+            "workflow_id": workflow_id,
+            "workflow_id_reuse_policy": "reject",
+            "queue_partition_key": tenant,
+            "priority": request.priority,
+            "authenticated_user": tenant,
+            "attributes": {
+                "fingerprint": spec.fingerprint(),
+                "deadline_at": time.time() + request.delay_seconds + patience,
+            },
+        }
+        if request.delay_seconds:
+            options["delay_seconds"] = request.delay_seconds
+        try:
+            await self._asked(partial(self._client.enqueue_async, options, spec.model_dump_json()))
+        except error.DBOSWorkflowIDInUseError:
+            known = await self._known(tenant, str(request.id))
+            if (known.attributes or {}).get("fingerprint") != spec.fingerprint():
+                raise Conflict(f"Task {request.id} is known with another request; use a new id.") from None
+            return TaskView.of(known), True
+        self._depth = Depth(self._depth.tasks + 1, self._depth.oldest_seconds)
+        self._audit.record("task.submit", actor=actor, outcome="ok", tenant=tenant, task=request.id)
+        now = datetime.now(UTC)
+        return TaskView(id=str(request.id), tenant=tenant, status=Status.QUEUED, created_at=now), False
+
+    async def get(self, task_id: str, *, tenant: str) -> TaskView:
+        """Raises:
+        NotFound: also for another tenant's task.
+        """
+        return TaskView.of(await self._known(tenant, task_id))
+
+    async def cancel(self, task_id: str, *, tenant: str, actor: str) -> TaskView:
+        """Ends a task; a model call that is going on is broken off.
+
+        Raises:
+            NotFound: also for another tenant's task.
+            Conflict: it has ended already; the detail says how.
+        """
+        view = await self.get(task_id, tenant=tenant)
+        if not view.status.final:
+            await self._asked(partial(self._client.cancel_workflow_async, stored_id(tenant, task_id)))
+            view = await self.get(task_id, tenant=tenant)
+            if view.status is Status.CANCELLED:
+                self._audit.record("task.cancel", actor=actor, outcome="ok", tenant=tenant, task=task_id)
+                meters.TASKS.add(1, {"outcome": Status.CANCELLED})
+                return view
+        raise Conflict(f"Task {task_id} has ended already: {view.status}.")
+
+    async def retry(self, task_id: str, *, tenant: str, actor: str) -> TaskView:
+        """Gives a failed or dead task another chance. What it had finished it does not do again.
+
+        Raises:
+            NotFound: also for another tenant's task.
+            Conflict: it is neither failed nor dead.
+        """
+        known = await self._known(tenant, task_id)
+        if (view := TaskView.of(known)).status not in (Status.FAILED, Status.DEAD):
+            raise Conflict(f"Task {task_id} is {view.status}; only failed and dead tasks can be retried.")
+        workflow_id = known.workflow_id
+        steps = await self._asked(partial(self._client.list_workflow_steps_async, workflow_id))
+        failed = [step["function_id"] for step in steps if step["error"] is not None]
+        done = [step["function_id"] for step in steps]
+        again = min(failed, default=max(done, default=0) + 1)
+        deadline = {"deadline_at": time.time() + self._settings.queue.deadline_seconds}
+        await self._asked(partial(self._client.update_workflow_attributes_async, workflow_id, deadline, merge=True))
+        rewind = self._client.rewind_workflow_async
+        await self._asked(partial(rewind, workflow_id, start_step=again, queue_name=QUEUE, queue_partition_key=tenant))
+        self._audit.record("task.retry", actor=actor, outcome="ok", tenant=tenant, task=task_id)
+        return await self.get(task_id, tenant=tenant)
+
+    async def page(self, *, tenant: str | None, status: Status | None, cursor: str | None, limit: int) -> Page:
+        """Some of a tenant's tasks (of all tenants' without one), newest first.
+
+        Raises:
+            InvalidInput: the cursor is not one of ours.
+        """
+        place = _Place.read(cursor)
+        views: list[TaskView] = []
+        while True:
+            rows = await self._asked(
+                partial(
+                    self._client.list_workflows_async,
+                    name=WORKFLOW,
+                    user=tenant,
+                    status=STORED[status] if status else None,
+                    end_time=place.until(),
+                    offset=place.skip,
+                    sort_desc=True,
+                    load_input=False,
+                    limit=_SCAN,
+                )
+            )
+            for row in rows:
+                place = place.after(row.created_at or 0)
+                view = TaskView.of(row)
+                if status in (None, view.status):
+                    views.append(view)
+                if len(views) == limit:
+                    return Page(tasks=views, next_cursor=str(place))
+            if len(rows) < _SCAN:
+                return Page(tasks=views)
+
+    async def facts(self, workflow_id: str) -> Facts:
+        """What a worker asks about a task that it has begun. Waits until the database can say it."""
+        tenant, _, task_id = workflow_id.partition("/")
+        while True:
+            with suppress(StateUnavailable):
+                known = await self._known(tenant, task_id)
+                return Facts(TaskView.of(known).takeovers, float((known.attributes or {})["deadline_at"]))
+            await asyncio.sleep(_SAMPLE_SECONDS)
+
+    async def sample(self) -> Depth:
+        """How much is waiting, at most a second old."""
+        async with self._sampling:
+            if time.monotonic() - self._sampled > _SAMPLE_SECONDS:
+                self._depth = await self._asked(partial(asyncio.to_thread, self._database.depth))
+                self._sampled = time.monotonic()
+                meters.DEPTH.set(self._depth.tasks)
+                meters.OLDEST.set(self._depth.oldest_seconds)
+        return self._depth
+
+    async def reachable(self) -> bool:
+        """Whether the database answers."""
+        with suppress(StateUnavailable):
+            self._sampled = 0.0
+            await self.sample()
+            return True
+        return False
+
+    def close(self) -> None:
+        self._client.destroy()
+
+    async def _make_sure_of_room(self) -> None:
+        limit = self._settings.queue.max_depth
+        if (await self.sample()).tasks >= limit:
+            raise Overloaded(f"{limit} tasks are waiting already; come back later.", retry_after=10)
+
+    async def _known(self, tenant: str, task_id: str) -> WorkflowStatus:
+        rows = await self._asked(
+            partial(
+                self._client.list_workflows_async,
+                workflow_ids=[stored_id(tenant, task_id)],
+                name=WORKFLOW,
+                load_input=False,
+            )
+        )
+        if not rows:
+            raise NotFound(f"There is no task {task_id}.")
+        return rows[0]
+
+    async def _asked(self, question: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await question()
+        except DBAPIError as failure:
+            log.warning("queue_database_unreachable", error=type(failure.orig).__name__)
+            raise StateUnavailable("The queue's database cannot be reached.", retry_after=2) from failure
+
+
+@asynccontextmanager
+async def open_tasks(service: Service) -> AsyncGenerator[tuple[Tasks, Database]]:
+    """The queue as clients see it, with its database; closed at the end."""
+    database = Database(service.settings.queue.database_url.get_secret_value())
+    try:
+        await asyncio.to_thread(database.prepare)
+        tasks = Tasks(service.settings, database, service.audit)
+        yield tasks, database
+        tasks.close()
+    finally:
+        database.close()
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A place in the list: a time in milliseconds, and how many tasks of just that time are behind it."""
+
+    milliseconds: int | None = None
+    skip: int = 0
+
+    @classmethod
+    def read(cls, cursor: str | None) -> Self:
+        if cursor is None:
+            return cls()
+        if not re.fullmatch(r"\d{1,14}-\d{1,6}", cursor):
+            raise InvalidInput("This cursor is not one that this service has given.")
+        milliseconds, skip = map(int, cursor.split("-"))
+        return cls(milliseconds, skip)
+
+    def __str__(self) -> str:
+        return f"{self.milliseconds}-{self.skip}"
+
+    def until(self) -> str | None:
+        if self.milliseconds is None:
+            return None
+        return datetime.fromtimestamp((self.milliseconds + 0.5) / 1000, UTC).isoformat()
+
+    def after(self, milliseconds: int) -> Self:
+        return type(self)(milliseconds, self.skip + 1 if milliseconds == self.milliseconds else 1)

@@ -1,0 +1,154 @@
+"""The durable form of a task: the runner's path as a DBOS workflow, its model calls and effects as recorded steps.
+
+When a worker dies, another one runs the same code again and gets what was recorded in place of what was done.
+WORKFLOW_VERSION must go up when the order of steps changes: see docs/queue.md.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
+
+import structlog
+from dbos import DBOS
+from opentelemetry import context, propagate, trace
+from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.durable_exec.dbos import DBOSDurability, StepConfig
+from pydantic_ai.models import Model
+
+from .. import steps
+from ..agent.agent import agent
+from ..agent.deps import Deps
+from ..errors import DeadlineExceeded, ServiceError
+from ..runner import Runner
+from ..service import Service
+from ..task import RunResult, Task
+from . import meters
+from .database import WORKFLOW
+from .patience import PatientModel, pause, worth_another
+from .records import Spec, public_id
+from .serial import TaskEnded
+from .tasks import Tasks
+
+log = structlog.get_logger(__name__)
+tracer = trace.get_tracer(__name__)
+
+WORKFLOW_VERSION = "1"
+
+
+class BoundOnce(DBOSDurability[Deps]):
+    """Registers its steps with DBOS once a process, not once a run."""
+
+    _bound: Any = None
+
+    def for_agent(self, agent: Any) -> Any:
+        self._bound = self._bound or super().for_agent(agent)
+        return self._bound
+
+
+def durable(service: Service) -> Runner:
+    """The service's runner, for use inside a workflow: what a model has answered is recorded, and not asked again."""
+    settings = service.settings.queue
+    # Preemptible: a cancelled task's model call is broken off. DBOS knows the word, pydantic-ai's type of it not yet.
+    options = cast(StepConfig, {"preemptible": True})
+
+    def capabilities(models: Mapping[str, Model]) -> list[AbstractCapability[Deps]]:
+        durability = BoundOnce(models=models, model_step_config=options)
+        agent.model = models["big"]  # binding wants to see one; each run still names its own
+        durability.for_agent(agent)
+        return [durability]
+
+    return service.runner.extended(lambda model: PatientModel(model, settings), capabilities)
+
+
+async def _recorded(name: str, effect: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    async def work() -> Any:
+        return await effect(*args)
+
+    return await DBOS.run_step_async({"name": name}, work)
+
+
+class TaskWorkflow:
+    """What a worker does with a task."""
+
+    def __init__(self, service: Service, tasks: Tasks) -> None:
+        self._service = service
+        self._settings = service.settings.queue
+        self._tasks = tasks
+        self._runner = durable(service)
+
+    def register(self) -> None:
+        """Makes it known to DBOS, under a name that stays."""
+
+        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)
+        async def task(spec: str) -> str:
+            return await self.run(str(DBOS.workflow_id), Spec.model_validate_json(spec))
+
+    async def run(self, workflow_id: str, spec: Spec) -> str:
+        """The answer as JSON.
+
+        Raises:
+            TaskEnded: there is none and will be none, unless the task is retried.
+        """
+        task_id = public_id(workflow_id)
+        parent = propagate.extract(spec.trace)
+        attached = context.attach(parent)
+        structlog.contextvars.bind_contextvars(task_id=task_id, tenant=spec.tenant)
+        steps.recorder.set(_recorded)
+        try:
+            with tracer.start_as_current_span("task", attributes={"task.id": task_id}):
+                result = await self._attempts(workflow_id, spec)
+        except TaskEnded as ended:
+            self._ended(spec, task_id, ended.status)
+            raise
+        finally:
+            context.detach(attached)
+        self._ended(spec, task_id, "completed")
+        return result.model_dump_json()
+
+    async def _attempts(self, workflow_id: str, spec: Spec) -> RunResult:
+        facts = await self._tasks.facts(workflow_id)
+        if facts.takeovers:
+            meters.TAKEOVERS.add(1)
+            log.warning("task_taken_over", takeovers=facts.takeovers)
+        if facts.takeovers > self._settings.max_takeovers:
+            raise TaskEnded(TaskEnded.DEAD, "worker-lost", f"Its worker died {facts.takeovers} times.")
+        attempt = 1
+        while True:
+            try:
+                return await self._run(public_id(workflow_id), spec, facts.deadline_at - time.time())
+            except ServiceError as error:
+                if error.status == 500:
+                    raise TaskEnded(TaskEnded.DEAD, error.slug, error.detail) from error
+                if not worth_another(error) and error.status != 429:
+                    raise TaskEnded(TaskEnded.FAILED, error.slug, error.detail) from error
+                if error.slug in _WAITED_FOR or attempt == self._settings.attempts:
+                    raise TaskEnded(TaskEnded.DEAD, error.slug, error.detail) from error
+                await DBOS.sleep_async(pause(attempt, error.retry_after, self._settings))
+                attempt += 1
+
+    async def _run(self, task_id: str, spec: Spec, seconds: float) -> RunResult:
+        if seconds <= 0:
+            raise TaskEnded(TaskEnded.FAILED, DeadlineExceeded.slug, "Its deadline passed before it was done.")
+        request = spec.request
+        task = Task(
+            input=request.input,
+            tenant=spec.tenant,
+            actor=spec.actor,
+            conversation_id=request.conversation_id,
+            metadata=request.metadata or {},
+            deadline_seconds=seconds,
+            run_id=task_id,
+        )
+        try:
+            return await self._runner.run(task)
+        except DeadlineExceeded as error:
+            raise TaskEnded(TaskEnded.FAILED, error.slug, "Its deadline passed before it was done.") from error
+
+    def _ended(self, spec: Spec, task_id: str, outcome: str) -> None:
+        meters.TASKS.add(1, {"outcome": outcome})
+        log.info("task", outcome=outcome)
+        self._service.audit.record("task", actor=spec.actor, outcome=outcome, tenant=spec.tenant, task=task_id)
+
+
+# Patience with the model was had already, in the step; a budget is not refilled by waiting a minute.
+_WAITED_FOR = ("model-unavailable", "budget-exceeded")

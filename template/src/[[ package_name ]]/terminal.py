@@ -1,0 +1,34 @@
+"""What every command needs: settings or a clear end, telemetry, the operator's name."""
+
+import os
+from contextlib import AbstractContextManager
+from typing import NoReturn
+
+import typer
+
+from . import NAME, __version__, config
+from .secrets import Secrets
+from .settings import Settings
+from .telemetry import running
+
+
+def fail(message: str, code: int) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def settings() -> Settings:
+    """The settings, or the end of the program with all that is wrong with them."""
+    try:
+        return config.load()
+    except config.SettingsError as error:
+        fail("The configuration cannot be used:\n" + "\n".join(f"  - {problem}" for problem in error.problems), 2)
+
+
+def telemetry_of(secrets: Secrets) -> AbstractContextManager[None]:
+    current = secrets.settings
+    return running(NAME, __version__, current.environment, current.log_level, secrets.values)
+
+
+def operator() -> str:
+    return os.environ.get("USER", "unknown")
