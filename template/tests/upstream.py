@@ -88,6 +88,7 @@ class Connection(asyncio.Protocol):
         self.upstream, self.admin = upstream, admin
         self.buffer = bytearray()
         self.busy = False
+        self.key = ""
         self.task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -149,6 +150,7 @@ class Connection(asyncio.Protocol):
     def answer(self, method: str, target: str, headers: dict[str, str], request: dict[str, Any]) -> None:
         upstream, script, url = self.upstream, self.upstream.script, urlsplit(target)
         model, key = str(request.get("model", "-")), headers.get("authorization", "").removeprefix("Bearer ")
+        self.key = key
         rule = script.pick(url.path, model)
         outcome = "ok" if rule is None else str(rule.status) if rule.fault == "status" else rule.fault
         if not rule and script.allowed_keys is not None and key not in script.allowed_keys and model != "-":
@@ -175,7 +177,10 @@ class Connection(asyncio.Protocol):
             await asyncio.sleep(latency)
         if rule and fault == "status":
             extra = {"retry-after": rule.retry_after} if rule.retry_after is not None else {}
-            error = {"error": {"message": f"scripted {rule.status}", "type": "scripted", "code": None}}
+            # As careless as real ones: the key comes back in the message.
+            error = {
+                "error": {"message": f"scripted {rule.status} for key {self.key}", "type": "scripted", "code": None}
+            }
             self.send(rule.status, json.dumps(error).encode(), extra=extra)
         elif fault == "reset":
             self.finish()

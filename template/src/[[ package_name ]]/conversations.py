@@ -1,6 +1,6 @@
 """Conversations: pydantic-ai's ConversationStore on the state store, one document a conversation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from pydantic import TypeAdapter
@@ -32,15 +32,25 @@ class TenantConversation(ConversationStore):
     """One conversation of one tenant, for the length of one run.
 
     The tenant is part of the key, so no id reaches another tenant's conversation. What is kept is trimmed to
-    `history_tokens`, in whole turns from the oldest on, and forgotten `ttl` seconds after the last turn.
+    `history_tokens`, in whole turns from the oldest on, and forgotten `ttl` seconds after the last turn. `redact` keeps
+    secrets out of it, which a model may have repeated.
     """
 
-    def __init__(self, state: State, tenant: str, conversation_id: str, history_tokens: int, ttl: float) -> None:
+    def __init__(
+        self,
+        state: State,
+        tenant: str,
+        conversation_id: str,
+        history_tokens: int,
+        ttl: float,
+        redact: Callable[[str], str] = str,
+    ) -> None:
         self._state = state
         self._key = f"conversation:{tenant}:{conversation_id}"
         self._id = conversation_id
         self._history_tokens = history_tokens
         self._ttl = ttl
+        self._redact = redact
         self._raw: bytes | None = None
         self._document: _Document | None = None
         self._revision: str | None = None
@@ -92,7 +102,7 @@ class TenantConversation(ConversationStore):
     ) -> None:
         stored = self._document.record.revision if self._document else None
         entries = trimmed([*await self.read_history(None), *new_entries], self._history_tokens)
-        raw = _DOCUMENT.dump_json(_Document(replace(record, branches=[]), entries))
+        raw = self._redact(_DOCUMENT.dump_json(_Document(replace(record, branches=[]), entries)).decode()).encode()
         if stored != expected_revision:
             raise ConversationConflict(record.conversation_id)
         if self._raw is None:

@@ -24,7 +24,7 @@ from .guard import deadline
 from .models import Models, answered, answers
 from .once import Once
 from .outbound import Outbound
-from .sanitize import clean_input, clean_output
+from .sanitize import clean_input, clean_output, redacted
 from .secrets import Secrets
 from .settings import Settings
 from .state import State
@@ -136,7 +136,12 @@ class Runner:
         history = list(task.history)
         if task.conversation_id:
             conversation = TenantConversation(
-                self._state, task.tenant, task.conversation_id, limits.history_tokens, limits.conversation_ttl_seconds
+                self._state,
+                task.tenant,
+                task.conversation_id,
+                limits.history_tokens,
+                limits.conversation_ttl_seconds,
+                lambda text: redacted(text, self._secrets.values()),
             )
             history = await conversation.history()
         stream = AnswerStream(run.emit, self._secrets) if run.emit else None

@@ -39,30 +39,44 @@ _SECRET_SHAPE = re.compile(
 )
 
 
+def visible(text: str) -> str:
+    """The text as the model sees it: normalised (NFC), without hidden characters.
+
+    Raises:
+        InvalidInput: when it is not valid Unicode.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput("The input has unpaired surrogates; send valid Unicode.") from None
+    return _HIDDEN.sub("", unicodedata.normalize("NFC", text.replace("\r\n", "\n")))
+
+
 def clean_input(text: str, max_chars: int) -> str:
-    """The input as the model sees it: normalised (NFC), without hidden characters.
+    """What is asked, `visible`.
 
     Raises:
         InvalidInput: when it is empty, too long, or not valid Unicode.
     """
     if len(text) > max_chars:
         raise InvalidInput(f"The input has {len(text)} characters; at most {max_chars} are accepted.")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InvalidInput("The input has unpaired surrogates; send valid Unicode.") from None
-    cleaned = _HIDDEN.sub("", unicodedata.normalize("NFC", text.replace("\r\n", "\n")))
+    cleaned = visible(text)
     if not cleaned.strip():
         raise InvalidInput("The input is empty; send some text.")
     return cleaned
 
 
+def redacted(text: str, secrets: Iterable[str]) -> str:
+    """The text without our own secrets."""
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    return text
+
+
 def clean_output(text: str, secrets: Iterable[str]) -> str:
     """The answer as it leaves: no hidden characters, active content defused, secrets masked."""
     text = _HIDDEN.sub("", text)  # first: they could hide all that is looked for below
-    for secret in secrets:
-        text = text.replace(secret, MASK)
-    text = _SECRET_SHAPE.sub(MASK, text)
+    text = _SECRET_SHAPE.sub(MASK, redacted(text, secrets))
     text = _ACTIVE_ELEMENT.sub("&lt;", text)
     text = _ACTIVE_URL.sub("blocked:", text)
     return _MARKDOWN_IMAGE.sub("", text)

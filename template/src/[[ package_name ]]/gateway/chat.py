@@ -12,10 +12,11 @@ from pydantic_ai.settings import ModelSettings
 
 from .. import NAME
 from ..errors import InvalidInput, ServiceError, Unsupported
+from ..sanitize import visible
 from ..service import Service
 from ..task import RunResult, Task
 from .auth import Caller
-from .problems import RESPONSES, body_of
+from .problems import RESPONSES, STREAMED_RESPONSES, body_of
 from .work import Key, headers_of, streamed, unless_gone, work_of
 
 router = APIRouter()
@@ -35,7 +36,7 @@ class Message(BaseModel, extra="ignore"):
 
     @property
     def text(self) -> str:
-        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        return visible(self.content if isinstance(self.content, str) else "".join(part.text for part in self.content))
 
 
 class StreamOptions(BaseModel, extra="ignore"):
@@ -55,10 +56,10 @@ class ChatRequest(BaseModel, extra="allow"):
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
 
-    def task(self, caller: Caller) -> Task:
+    def task(self, caller: Caller, max_chars: int) -> Task:
         """Raises:
         Unsupported: an option would be ignored that the caller counts on.
-        InvalidInput: the last message is not the user's.
+        InvalidInput: the last message is not the user's, or all of them are too long.
         """
         unknown = sorted(name for name, value in (self.model_extra or {}).items() if name not in _IGNORED and value)
         if unknown and not (unknown == ["n"] and self.model_extra == {"n": 1}):
@@ -68,6 +69,8 @@ class ChatRequest(BaseModel, extra="allow"):
         *earlier, last = self.messages
         if last.role != "user":
             raise InvalidInput("The last message must be the user's.")
+        if (chars := sum(len(message.text) for message in self.messages)) > max_chars:
+            raise InvalidInput(f"The messages have {chars} characters; at most {max_chars} are accepted.")
         wanted: dict[str, Any] = {
             "temperature": self.temperature,
             "top_p": self.top_p,
@@ -91,10 +94,12 @@ def _turn(message: Message) -> ModelMessage:
     return ModelResponse([TextPart(message.text)])
 
 
-@router.post("/v1/chat/completions", responses=RESPONSES)
+@router.post("/v1/chat/completions", responses=STREAMED_RESPONSES)
 async def complete(request: Request, body: ChatRequest, key: Key = None) -> Response:
     """Runs the agent on the last message, with the others as its history."""
-    work = await work_of(request, body.task(request.state.caller), key)
+    service: Service = request.app.state.service
+    max_chars = service.settings.run.max_input_chars
+    work = await work_of(request, body.task(request.state.caller, max_chars), key)
     if body.stream:
         usage = body.stream_options is not None and body.stream_options.include_usage
         return await streamed(request, work, key, lambda items: _chunks(items, body.model, usage=usage))
@@ -112,7 +117,7 @@ async def complete(request: Request, body: ChatRequest, key: Key = None) -> Resp
     return Response(json.dumps(answer), 200, headers_of(request, key, replayed=replayed), "application/json")
 
 
-@router.get("/v1/models")
+@router.get("/v1/models", responses={status: RESPONSES[status] for status in (401, 429, 503)})
 async def models(request: Request) -> dict[str, JsonValue]:
     """The one model that there is: the agent."""
     service: Service = request.app.state.service

@@ -42,6 +42,10 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+# Of what may be streamed: an answer is JSON, or server-sent events when they were asked for.
+STREAMED_RESPONSES = {**RESPONSES, 200: {"content": {"application/json": {}, "text/event-stream": {}}}}
+
+
 def body_of(error: ServiceError) -> dict[str, object]:
     """The problem as a JSON object; `type` says which error it is, `request_id` where to find it in the log."""
     return {

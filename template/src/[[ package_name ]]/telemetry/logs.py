@@ -1,5 +1,6 @@
 """Logs: one JSON object a line on stdout, third-party loggers included, secrets masked."""
 
+import io
 import logging
 import sys
 from collections.abc import Callable, Iterable
@@ -45,7 +46,11 @@ def setup(level: str, secrets: Callable[[], Iterable[str]], stream: TextIO | Non
             _Masked(structlog.processors.JSONRenderer(ensure_ascii=False), secrets),
         ],
     )
-    handler = logging.StreamHandler(stream or sys.stdout)
+    stream = stream or sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        # What is no valid Unicode becomes its escape, which JSON has too: no line is lost or cut.
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
