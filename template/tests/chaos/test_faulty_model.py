@@ -8,6 +8,7 @@ from conftest import KEY, StartService
 from figures import Row
 from load import Load, milliseconds, share, statuses
 from processes import Upstream
+from scenario import fallback_of
 
 pytestmark = pytest.mark.chaos
 
@@ -35,12 +36,10 @@ async def test_ten_percent_errors_one_percent_hangs_one_percent_nonsense(
 ) -> None:
     """99.5% of 2,000 runs succeed, 99.9% with a fallback model that is no better; at most 1.2 attempts a run; no run
     outlasts its deadline by more than 250 ms."""
-    more = {"MODEL__FALLBACK": "openai-chat:fallback", "MODEL__FALLBACK_BASE_URL": f"{upstream.url}/v1"}
     service = start_service(
         RUN__DEADLINE_SECONDS=DEADLINE,
         GUARD__TIMEOUT_SECONDS=2,
-        MODEL__FALLBACK_API_KEY="fallback-key",
-        **(more if fallback else {}),
+        **(fallback_of(upstream) if fallback else {}),
     )
     upstream.plays(*BAD_DAY, latency=0.02, seed=3)
     async with Load(service.url, [KEY]) as load:

@@ -10,6 +10,7 @@ from conftest import KEY, StartService
 from figures import Row
 from load import Load, statuses
 from processes import Upstream
+from scenario import NEVER_OPENS
 from waiting import becomes
 
 pytestmark = pytest.mark.chaos
@@ -28,7 +29,7 @@ async def test_model_hangs_for_ever(fault: str, upstream: Upstream, start_servic
         RUN__DEADLINE_SECONDS=DEADLINE,
         GUARD__TIMEOUT_SECONDS=30,
         GUARD__MAX_CONCURRENT=PLACES,
-        GUARD__BREAKER_MINIMUM_CALLS=1_000_000,
+        **NEVER_OPENS,
     )
     upstream.plays({"fault": fault, "seconds": 1})
     async with Load(service.url, [KEY]) as load:

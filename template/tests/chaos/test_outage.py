@@ -11,7 +11,7 @@ from conftest import KEY, StartService
 from figures import Row
 from load import Load, milliseconds, share, statuses
 from processes import Upstream
-from test_retry_storm import MINIMUM_CALLS, fallback_of
+from scenario import MINIMUM_CALLS, fallback_of
 from waiting import becomes
 
 pytestmark = pytest.mark.chaos

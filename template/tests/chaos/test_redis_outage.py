@@ -12,6 +12,7 @@ from conftest import StartService
 from figures import Row
 from load import Answer, Load, statuses
 from processes import Redis, Service, Upstream, call, new_key
+from scenario import in_turn
 from waiting import becomes
 
 pytestmark = pytest.mark.chaos
@@ -46,12 +47,12 @@ async def test_redis_killed_and_restarted_under_load(
 
     async def burst(key: str) -> int:
         """How many of twice the limit are let in, spread over both replicas."""
-        async with Load(_in_turn(replicas), [key]) as load:
+        async with Load(in_turn(replicas), [key]) as load:
             answers = await load.callers(4, runs=2 * PER_MINUTE)
         assert set(statuses(answers)) <= {200, 429}, statuses(answers)
         return statuses(answers)[200]
 
-    async with Load(_in_turn(replicas), keys[:CLIENTS]) as load, load.going_on(callers=6, per_second=12):
+    async with Load(in_turn(replicas), keys[:CLIENTS]) as load, load.going_on(callers=6, per_second=12):
         let_in["before"] = await burst(keys[-1])
         twice = [await ask(replica, keys[0], "before") for replica in replicas]
         own_redis.kill()
@@ -87,11 +88,6 @@ async def test_redis_killed_and_restarted_under_load(
         assert answers[0].json["id"] == answers[1].json["id"]
         assert not any("idempotency-scope" in answer.headers for answer in answers)
     assert alone.headers["idempotency-scope"] == "process"
-
-
-def _in_turn(replicas: list[Service]) -> Any:
-    turns = iter(range(10**9))
-    return lambda: replicas[next(turns) % len(replicas)].url
 
 
 async def ask(replica: Service, key: str, idempotency_key: str) -> Answer:

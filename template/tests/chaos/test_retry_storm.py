@@ -11,22 +11,13 @@ from conftest import KEY, StartService
 from figures import Row
 from load import Answer, Load, share, statuses
 from processes import Service, Upstream
+from scenario import MINIMUM_CALLS, NEVER_OPENS, fallback_of
 
 pytestmark = pytest.mark.chaos
 
 STORM_SECONDS = 30
 FLOOR = 1.0  # retries a second that are always allowed
-MINIMUM_CALLS = 10
 MOSTLY_BROKEN = {"fault": "status", "status": 503, "share": 0.6}
-NEVER_OPENS = {"GUARD__BREAKER_FAILURE_RATE": 1.0, "GUARD__BREAKER_MINIMUM_CALLS": 1_000_000}
-
-
-def fallback_of(upstream: Upstream) -> dict[str, object]:
-    return {
-        "MODEL__FALLBACK": "openai-chat:fallback",
-        "MODEL__FALLBACK_BASE_URL": f"{upstream.url}/v1",
-        "MODEL__FALLBACK_API_KEY": "key-of-the-fallback",
-    }
 
 
 @pytest.mark.proves("reliability.retries")

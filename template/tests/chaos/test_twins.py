@@ -10,6 +10,7 @@ from conftest import KEY, StartService
 from figures import Row
 from load import Load, statuses
 from processes import Redis, Upstream
+from scenario import in_turn
 
 pytestmark = pytest.mark.chaos
 
@@ -25,12 +26,11 @@ async def test_fifty_identical_posts_with_one_key(
     were replaced."""
     replicas = [start_service(STATE_URL=redis.url) for _ in range(2)]
     upstream.plays(latency=1.0)
-    turns = iter(range(10**9))
-    async with Load(lambda: replicas[next(turns) % len(replicas)].url, [KEY]) as load:
+    async with Load(in_turn(replicas), [KEY]) as load:
         twins = await asyncio.gather(*(load.ask("the same", idempotency_key="one-key") for _ in range(TWINS)))
         for replica in replicas:
             await asyncio.to_thread(replica.stop)
-        replicas[:] = [start_service(STATE_URL=redis.url)]
+        load.url = (await asyncio.to_thread(start_service, STATE_URL=redis.url)).url
         late = await load.ask("the same", idempotency_key="one-key")
         other = await load.ask("another body", idempotency_key="one-key")
     bodies = {answer.body for answer in [*twins, late]}
