@@ -182,9 +182,9 @@ class Runner:
         seconds = time.perf_counter() - run.started
         role, model = run.answered_by
         metrics.RUN_DURATION.record(seconds, {"outcome": run.outcome})
-        if spent.cost_usd:
+        if spent.cost_usd is not None:
             metrics.RUN_COST.add(spent.cost_usd, {"model": model, "tenant": run.task.tenant})
-        elif spent.cost_usd is None:
+        else:
             metrics.RUN_COST_UNKNOWN.add(1, {"model": model})
         facts: dict[str, Any] = {
             "model": model,

@@ -174,7 +174,7 @@ async def test_the_rate_limit_is_exact_under_concurrency_and_says_when_to_come_b
         assert (refused.headers["ratelimit-limit"], refused.headers["ratelimit-remaining"]) == ("10", "0")
         assert sorted(int(r.headers["ratelimit-remaining"]) for r in responses if r.status_code == 200)[0] == 0
         assert (await client.get("/readyz")).status_code == 200, "probes are not limited"
-    assert service.metric("requests_rejected_total", reason="rate_limit") == 20
+    assert service.metric("requests_rejected_total", reason="rate-limit-exceeded") == 20
 
 
 @pytest.mark.proves("scale.backpressure")

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from ..errors import Overloaded, RateLimited
 from ..settings import LimitSettings
 from ..state import State
-from ..telemetry import metrics
 from .auth import Caller
 
 
@@ -27,7 +26,6 @@ class Limits:
             Overloaded: at once, when there is none: waiting in line would only make everybody late.
         """
         if self.in_flight >= self._settings.max_in_flight:
-            metrics.REJECTED.add(1, {"reason": "overloaded"})
             raise Overloaded("This replica has all the work it can do; try again.", retry_after=1)
         self.in_flight += 1
         try:
@@ -52,7 +50,6 @@ class Limits:
             "RateLimit-Reset": str(math.ceil(tightest.reset_seconds)),
         }
         if not tightest.allowed:
-            metrics.REJECTED.add(1, {"reason": "rate_limit"})
             raise RateLimited(
                 f"At most {limit} requests a minute are accepted per key and per tenant.",
                 retry_after=tightest.reset_seconds,

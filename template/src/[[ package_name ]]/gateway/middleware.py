@@ -12,7 +12,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..errors import BodyTimeout, BodyTooLarge, ServiceError
 from ..service import Service
 from ..settings import LimitSettings
-from ..telemetry import metrics
 from .auth import authenticated
 from .limits import Limits
 from .problems import response_of
@@ -83,11 +82,7 @@ class Admission:
     ) -> None:
         if self._limits is None:
             self._limits = Limits(service.settings.limits, service.state)
-        try:
-            caller = authenticated(service.secrets.settings, given.get("authorization", ""))
-        except ServiceError:
-            metrics.REJECTED.add(1, {"reason": "unauthenticated"})
-            raise
+        caller = authenticated(service.secrets.settings, given.get("authorization", ""))
         structlog.contextvars.bind_contextvars(tenant=caller.tenant, key=caller.key)
         scope["state"]["caller"] = caller
         with self._limits.slot():

@@ -11,9 +11,24 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from ..errors import InvalidInput, ServiceError
+from ..errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    BudgetExceeded,
+    InvalidInput,
+    Overloaded,
+    RateLimited,
+    ServiceError,
+    SwitchedOff,
+    Unauthenticated,
+)
+from ..telemetry import metrics
 
 MEDIA_TYPE = "application/problem+json"
+REFUSALS = tuple(
+    kind.slug
+    for kind in (BodyTooLarge, BodyTimeout, BudgetExceeded, Overloaded, RateLimited, SwitchedOff, Unauthenticated)
+)
 
 
 class Problem(BaseModel):
@@ -58,7 +73,9 @@ def body_of(error: ServiceError) -> dict[str, object]:
 
 
 def response_of(error: ServiceError) -> Response:
-    """The response for `error`, with `Retry-After` where waiting helps."""
+    """The response for `error`, with `Retry-After` where waiting helps; refusals are counted."""
+    if error.slug in REFUSALS:
+        metrics.REJECTED.add(1, {"reason": error.slug})
     headers = dict(error.headers)
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
@@ -69,6 +86,8 @@ def response_of(error: ServiceError) -> Response:
 
 def install(app: FastAPI) -> None:
     """Every error of the app in the one form; none with a stack trace."""
+    for reason in REFUSALS:
+        metrics.REJECTED.add(0, {"reason": reason})  # a rate needs a zero to rise from
 
     @app.exception_handler(ServiceError)
     async def known(_: Request, error: ServiceError) -> Response:

@@ -67,6 +67,7 @@ class Guard:
             before_sleep=self._count_retry,
             name=dependency,
         )
+        metrics.DEPENDENCY_RETRIES.add(0, {"dependency": dependency})  # a rate needs a zero to rise from
         self._timeout = nopanic.timeout(settings.timeout_seconds, name=dependency)
         bounded = nopanic.compose(self._bulkhead, self._timeout)(self._attempt)
         self._call = nopanic.compose(self._retry, *self._shared, self._breaker)(self._watched(bounded))
