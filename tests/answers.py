@@ -13,6 +13,7 @@ FULL: Answers = {
     "description": "Answers 'why?' and \"how much?\": yes/no, 50 % off | & more — ещё, 日本語 😀 # not a comment",
     "owner": "team+agents@sub.example.co.uk",
     "license": "Apache-2.0",
+    "variants": ["gateway", "queue"],
     "model_provider": "anthropic",
     "fallback_provider": "openai_compatible",
     "daily_cost_limit_usd": 12.5,
@@ -27,7 +28,7 @@ OTHERS: list[Answers] = [
     {"model_provider": "google", "secrets_source": "gcp", "license": "MIT", "ci": "none"},
     {"model_provider": "bedrock", "secrets_source": "aws", "fallback_provider": "google", "python_version": "3.14"},
     {"model_provider": "openai_compatible", "secrets_source": "azure", "fallback_provider": "openai"},
-    {"secrets_source": "files", "fallback_provider": "anthropic", "python_version": "3.12"},
+    {"secrets_source": "files", "fallback_provider": "anthropic", "python_version": "3.12", "variants": ["queue"]},
 ]
 
 MATRIX = [DEFAULT, FULL, *OTHERS]

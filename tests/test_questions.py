@@ -30,7 +30,7 @@ REFUSED: dict[str, list[object]] = {
     "description": ["", "a\nb", "x" * 201, "{{ x }}", "[[ x ]]", "<script>", "`id`", "$HOME", "back\\slash"],
     "owner": ["", "team", "a@b", "a b@example.com", '"a"@example.com', "a@example.com\nb", "{{x}}@example.com"],
     "license": ["", "GPL-3.0", "mit"],
-    "variants": [[], ["queue"], ["gateway", "gateway"]],
+    "variants": [[], ["serverless"], ["gateway", "nowhere"]],
     "model_provider": ["", "OpenAI", "none", "mistral"],
     "fallback_provider": ["", "openai", "mistral"],
     "daily_cost_limit_usd": ["", "ten", 0, -1, "nan", "inf", 1e9],
