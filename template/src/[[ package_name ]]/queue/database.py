@@ -39,7 +39,7 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        _quiet()
+        log_as_everybody()
         self.engine = _engine(url)
         dialect = self.engine.dialect.name
         self._now = _NOW[dialect]
@@ -125,12 +125,20 @@ class Database:
             connection.execute(sa.text(statement), values)
 
 
-def _quiet() -> None:
-    """DBOS' warnings belong into the one stream of JSON; what else it says is for those who develop it."""
+def log_as_everybody() -> None:
+    """DBOS' warnings belong into the one stream of JSON; what else it says is for those who develop it.
+
+    It brings a handler of its own, and tells of cancelled steps with their arguments, in which prompts are.
+    """
     logger = logging.getLogger("dbos")
     logger.handlers.clear()
     logger.propagate = True
     logger.setLevel(logging.WARNING)
+    logger.addFilter(_without_arguments)
+
+
+def _without_arguments(record: logging.LogRecord) -> bool:
+    return not str(record.msg).startswith("Asyncio task cancelled")
 
 
 def _engine(url: str) -> sa.Engine:

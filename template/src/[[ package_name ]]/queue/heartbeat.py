@@ -9,7 +9,7 @@ import threading
 import time
 
 import structlog
-from dbos import DBOS
+from dbos import DBOS, error
 from sqlalchemy.exc import SQLAlchemyError
 
 from .database import BEAT_SECONDS, DEAD_SECONDS, Database
@@ -31,9 +31,9 @@ class Heartbeat(threading.Thread):
         while not self._ended.wait(BEAT_SECONDS):
             try:
                 self.beat()
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, error.DBOSException) as failure:
                 self._since = None
-                log.warning("heartbeat_failed", error=type(error).__name__)
+                log.warning("heartbeat_failed", error=type(failure).__name__)
 
     def beat(self) -> None:
         """Says that this worker is alive. Then, if it knows better than others who is not, takes their tasks over.
@@ -57,5 +57,5 @@ class Heartbeat(threading.Thread):
         try:
             self._database.leave(self._executor_id)
             self._database.forget_workers()
-        except SQLAlchemyError as error:
-            log.warning("heartbeat_failed", error=type(error).__name__)
+        except SQLAlchemyError as failure:
+            log.warning("heartbeat_failed", error=type(failure).__name__)

@@ -13,7 +13,7 @@ from .. import NAME
 from ..secrets import Secrets
 from ..service import Service, open_service
 from ..settings import Settings
-from .database import QUEUE, Database
+from .database import QUEUE, Database, log_as_everybody
 from .heartbeat import Heartbeat
 from .probes import Probes
 from .serial import JsonSerializer
@@ -55,8 +55,9 @@ async def _launch(service: Service, tasks: Tasks, database: Database) -> Heartbe
     settings = service.settings.queue
     executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     heartbeat = Heartbeat(database, executor_id)
-    await asyncio.to_thread(heartbeat.beat)
+    await asyncio.to_thread(database.beat, executor_id)
     DBOS(config=config_of(service.settings, database, executor_id))
+    log_as_everybody()
     TaskWorkflow(service, tasks).register()
     DBOS.listen_queues([QUEUE])
     DBOS.launch()  # in the running loop, so that workflows run in it too, beside the clients they use
