@@ -24,13 +24,14 @@ class Row:
     """What one scenario showed."""
 
     def __init__(self) -> None:
-        self.figures: dict[str, object] = {}
+        self.figures: list[str] = []
         self.attempts: int | None = None  # model requests that arrived; counted at the end when not set before
 
     def shows(self, **figures: object) -> None:
         """Adds figures; underscores in their names are read as spaces."""
         for name, value in figures.items():
-            self.figures[name.replace("_", " ")] = f"{value:.3g}" if isinstance(value, float) else value
+            shown = f"{value:.3g}" if isinstance(value, float) else value
+            self.figures.append(f"{name.replace('_', ' ')} {shown}")
 
 
 class Report:
@@ -83,7 +84,7 @@ def row(request: pytest.FixtureRequest, upstream: Upstream) -> Iterator[Row]:
     yield row
     name = request.node.name.removeprefix("test_").replace("_", " ")
     promise = (inspect.getdoc(request.node.obj) or "").partition("\n\n")[0]
-    figures = ", ".join(f"{name} {value}" for name, value in row.figures.items())
+    figures = ", ".join(row.figures)
     attempts = upstream.attempts(None) if row.attempts is None else row.attempts
     held = {"passed": "yes"}.get(request.node.stash.get(OUTCOME, "error"), "NO")
     request.config.stash[REPORT].add(name, promise, figures, attempts, round(time.monotonic() - started), held)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.chaos
 
 MUTANTS = 400
 LEAKS = re.compile(rb'Traceback|site-packages|File "|\.py\b|' + MODEL_KEY.encode())
-FUZZ_SECONDS = 25
+FUZZ_SECONDS = 20
 
 
 def unexpected(service: Service) -> list[str]:

@@ -67,7 +67,7 @@ async def test_both_models_down_for_a_minute(upstream: Upstream, start_service: 
     """503 with Retry-After, in under 20 ms at the median; memory is flat over 60 s."""
     service = start_service(GUARD__BREAKER_OPEN_SECONDS=5, **fallback_of(upstream))
     upstream.plays({"fault": "status", "status": 500})
-    async with Load(service.url, [KEY]) as load, load.going_on(callers=3, per_second=30):
+    async with Load(service.url, [KEY]) as load, load.going_on(callers=2, per_second=20):
         await asyncio.sleep(10)  # breakers open, caches and pools fill
         before, first = service.memory(), len(load.answers)
         await asyncio.sleep(50)
