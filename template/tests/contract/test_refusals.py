@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import pytest
 
-from conftest import KEY, StartService, client_of
+from conftest import KEY, StartService, client_of, settings_for
 from processes import Service, Upstream, new_key
 from waiting import becomes
 
@@ -102,25 +103,39 @@ async def test_without_a_valid_key_nobody_gets_in(service: Service, upstream: Up
     assert upstream.attempts() == 0
 
 
-async def test_an_expired_key_is_refused_and_several_keys_are_valid_together(start_service: StartService) -> None:
-    (old, old_hash), (new, new_hash) = new_key(), new_key()
-    service = start_service(
-        AUTH__KEYS={
-            "old": {"hash": old_hash, "tenant": "acme", "expires": "2020-01-01"},
-            "new": {"hash": new_hash, "tenant": "acme", "expires": "2999-01-01"},
-            "newest": {"hash": new_key()[1], "tenant": "acme"},
-        }
+# Tenants of their own for the tests that share `tight`, whose limits they use up.
+KEYS = {name: new_key() for name in ("expired", "valid", "slow", "busy", "poor")}
+EXPIRES = {"expired": "2020-01-01", "valid": "2999-01-01"}
+
+
+@pytest.fixture(scope="module")
+def tight(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with small limits."""
+    keys = {name: {"hash": hashed, "tenant": name, "expires": EXPIRES.get(name)} for name, (_, hashed) in KEYS.items()}
+    settings = settings_for(
+        shared_upstream,
+        AUTH__KEYS=keys,
+        LIMITS__BODY_TIMEOUT_SECONDS=0.5,
+        LIMITS__MAX_IN_FLIGHT=2,
+        BUDGET__TOKENS_PER_DAY=300,
+        BUDGET__TOKENS_PER_RUN=150,
     )
-    for key, status in ((old, 401), (new, 200)):
-        async with client_of(service, key) as client:
-            assert (await client.post("/v1/runs", json={"input": "hello"})).status_code == status
+    service = Service(tmp_path_factory.mktemp("tight"), **settings).wait_ready()
+    yield service
+    assert service.stop() == 0, service.output
 
 
-async def raw(service: Service, head: str, body: bytes) -> bytes:
+@pytest.mark.parametrize(("name", "status"), [("expired", 401), ("valid", 200)])
+async def test_a_key_is_valid_until_it_expires(tight: Service, upstream: Upstream, name: str, status: int) -> None:
+    async with client_of(tight, KEYS[name][0]) as client:
+        assert (await client.post("/v1/runs", json={"input": "hello"})).status_code == status
+
+
+async def raw(service: Service, head: str, body: bytes, key: str = KEY) -> bytes:
     """What the service answers to these bytes, although the request is not over."""
     reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
     try:
-        writer.write(f"POST /v1/runs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n{head}\r\n\r\n".encode())
+        writer.write(f"POST /v1/runs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n{head}\r\n\r\n".encode())
         writer.write(body)
         async with asyncio.timeout(5):
             return await reader.readuntil(b"\r\n\r\n")
@@ -153,9 +168,9 @@ async def test_without_a_key_no_body_is_read_at_all(service: Service) -> None:
 
 
 @pytest.mark.proves("security.input")
-async def test_a_client_that_sends_its_body_too_slowly_loses_its_place(start_service: StartService) -> None:
-    service = start_service(LIMITS__BODY_TIMEOUT_SECONDS=0.5)
-    answer = await raw(service, "Content-Type: application/json\r\nContent-Length: 100", b'{"input": ')
+async def test_a_client_that_sends_its_body_too_slowly_loses_its_place(tight: Service) -> None:
+    head = "Content-Type: application/json\r\nContent-Length: 100"
+    answer = await raw(tight, head, b'{"input": ', KEYS["slow"][0])
     assert answer.startswith(b"HTTP/1.1 408")
 
 
@@ -178,12 +193,9 @@ async def test_the_rate_limit_is_exact_under_concurrency_and_says_when_to_come_b
 
 
 @pytest.mark.proves("scale.backpressure")
-async def test_work_beyond_what_may_be_in_flight_is_refused_at_once(
-    start_service: StartService, upstream: Upstream
-) -> None:
-    service = start_service(LIMITS__MAX_IN_FLIGHT=2)
+async def test_work_beyond_what_may_be_in_flight_is_refused_at_once(tight: Service, upstream: Upstream) -> None:
     upstream.plays(latency=1.0)
-    async with client_of(service) as client:
+    async with client_of(tight, KEYS["busy"][0]) as client:
         working = [asyncio.create_task(client.post("/v1/runs", json={"input": "hello"})) for _ in range(2)]
         await becomes(lambda: upstream.stats()["open"] == 2)
         refused = await client.post("/v1/runs", json={"input": "hello"})
@@ -196,11 +208,8 @@ async def test_work_beyond_what_may_be_in_flight_is_refused_at_once(
 
 
 @pytest.mark.proves("cost.budgets")
-async def test_a_spent_budget_is_a_429_of_its_own_type_before_any_call(
-    start_service: StartService, upstream: Upstream
-) -> None:
-    service = start_service(BUDGET__TOKENS_PER_DAY=300, BUDGET__TOKENS_PER_RUN=150)
-    async with client_of(service) as client:
+async def test_a_spent_budget_is_a_429_of_its_own_type_before_any_call(tight: Service, upstream: Upstream) -> None:
+    async with client_of(tight, KEYS["poor"][0]) as client:
         codes = [(await client.post("/v1/runs", json={"input": "hello"})).status_code for _ in range(4)]
         assert codes == [200, 200, 200, 429]  # 120 tokens each; the last that began may end over the limit
         refused = await client.post("/v1/runs", json={"input": "hello"})
