@@ -34,10 +34,11 @@ _SCAN = 100  # rows that are read at once where the status stands in the error
 
 @dataclass(frozen=True)
 class Facts:
-    """What changes about a task: how often its worker died, and when (seconds since 1970) it is given up."""
+    """What changes about a task: how often its worker died, when (seconds since 1970) it is given up, its end."""
 
     takeovers: int
     deadline_at: float
+    cancelled: bool
 
 
 class Tasks:
@@ -179,7 +180,9 @@ class Tasks:
         while True:
             with suppress(StateUnavailable):
                 known = await self._known(tenant, task_id)
-                return Facts(TaskView.of(known).takeovers, float((known.attributes or {})["deadline_at"]))
+                view = TaskView.of(known)
+                deadline_at = float((known.attributes or {})["deadline_at"])
+                return Facts(view.takeovers, deadline_at, cancelled=view.status is Status.CANCELLED)
             await asyncio.sleep(_SAMPLE_SECONDS)
 
     async def sample(self) -> Depth:

@@ -60,11 +60,23 @@ def durable(service: Service) -> Runner:
     return service.runner.extended(lambda model: PatientModel(model, settings), capabilities)
 
 
-async def _recorded(name: str, effect: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-    async def work() -> Any:
-        return await effect(*args)
+class _Recorder:
+    """Steps as DBOS' steps."""
 
-    return await DBOS.run_step_async({"name": name}, work)
+    def __init__(self, tasks: Tasks, workflow_id: str) -> None:
+        self._tasks = tasks
+        self._workflow_id = workflow_id
+
+    async def record(self, name: str, effect: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        async def work() -> Any:
+            return await effect(*args)
+
+        return await DBOS.run_step_async({"name": name}, work)
+
+    async def goes_on(self, error: BaseException) -> bool:
+        """Not when its owner has cancelled it, nor when its time is over."""
+        facts = await self._tasks.facts(self._workflow_id)
+        return not facts.cancelled and time.time() < facts.deadline_at
 
 
 class TaskWorkflow:
@@ -93,7 +105,7 @@ class TaskWorkflow:
         parent = propagate.extract(spec.trace)
         attached = context.attach(parent)
         structlog.contextvars.bind_contextvars(task_id=task_id, tenant=spec.tenant)
-        steps.recorder.set(_recorded)
+        steps.recorder.set(_Recorder(self._tasks, workflow_id))
         try:
             with tracer.start_as_current_span("task", attributes={"task.id": task_id}):
                 result = await self._attempts(workflow_id, spec)
