@@ -2,7 +2,7 @@
 
     python tests/upstream.py --port 0        prints {"url": …, "admin": …} and serves until it is killed
 
-`/_faults` (POST: the script of `upstream_faults.py`) and `/_stats` (GET, DELETE) live on a second port, so that they
+`/_faults` (POST: the script of `upstream_faults.py`), `/_stats` (GET, DELETE) and `/_asked` (GET) live on a second port, so that they
 answer while the first refuses connections. A raw asyncio protocol: it must outrun the service that it tests.
 """
 
@@ -39,6 +39,7 @@ class Upstream:
         self.keys: Counter[str] = Counter()
         self.requests: deque[dict[str, Any]] = deque(maxlen=50)
         self.times: deque[tuple[float, str, str]] = deque(maxlen=200_000)
+        self.asked: deque[tuple[float, str, int]] = deque(maxlen=50_000)  # time.time(), the user's text, answers before
         self.abandoned = self.accepted = self.most_open = 0
 
     def stats(self) -> dict[str, Any]:
@@ -141,8 +142,10 @@ class Connection(asyncio.Protocol):
                 await self.upstream.listen(self.upstream.script.listening)
             elif target == "/_stats" and method == "DELETE":
                 self.upstream.reset()
+            elif target == "/_asked":
+                return self.send(200, json.dumps(list(self.upstream.asked)).encode())
             elif target != "/_stats":
-                return self.send(404, b'{"error": "use /_faults or /_stats"}')
+                return self.send(404, b'{"error": "use /_faults, /_stats or /_asked"}')
             self.send(200, json.dumps(self.upstream.stats()).encode())
         except (ValueError, TypeError) as error:
             self.send(400, json.dumps({"error": str(error)}).encode())
@@ -160,6 +163,8 @@ class Connection(asyncio.Protocol):
         upstream.keys[key] += 1
         upstream.requests.append({"path": target, "headers": headers, "body": request})
         upstream.times.append((time.time(), model, outcome))
+        if "messages" in request:
+            upstream.asked.append((time.time(), *answers.place_in_run(request)))
 
         parts, content_type, status = answers.answer_to(method, url, request, script, rule)
         latency = rule.seconds if rule and rule.fault == "latency" else script.latency

@@ -49,6 +49,13 @@ def text_of(content: object) -> str:
     return content if isinstance(content, str) else ""
 
 
+def place_in_run(request: Json) -> tuple[str, int]:
+    """What the user asked last, and how many answers the model has given before."""
+    messages = request.get("messages") or []
+    asked = [text_of(message.get("content")) for message in messages if message.get("role") == "user"]
+    return (asked or [""])[-1], sum(message.get("role") == "assistant" for message in messages)
+
+
 def message_for(request: Json, answer: str | None) -> Json:
     """The assistant's message: a tool call, what the tool said, the scripted answer, or an echo."""
     messages = request.get("messages") or [{}]
