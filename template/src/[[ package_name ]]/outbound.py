@@ -133,6 +133,22 @@ class Outbound:
         except (httpx2.HTTPError, CircuitOpen, BulkheadFull, TimeoutError, OSError, ValueError) as error:
             raise Unavailable(f"{dependency}: {type(error).__name__}") from error
 
+    async def post(self, dependency: str, url: str, content: bytes, headers: dict[str, str]) -> None:
+        """Sends `content` to an address of the operator's choice, which may be a private one.
+
+        Raises:
+            Unavailable: no 2xx after the guard's attempts, or without one while its breaker is open.
+        """
+
+        async def send() -> None:
+            self._tools = self._tools or self._client()
+            (await self._tools.post(url, content=content, headers=headers)).raise_for_status()
+
+        try:
+            await self._guards.get(dependency, transient).call(send)
+        except (httpx2.HTTPError, CircuitOpen, BulkheadFull, TimeoutError, OSError) as error:
+            raise Unavailable(f"{dependency}: {type(error).__name__}") from error
+
     async def aclose(self) -> None:
         await self._stack.aclose()
 

@@ -37,6 +37,7 @@ class Service:
     secrets: Secrets
     state: State
     runner: Runner
+    outbound: Outbound
     health: Health
     flags: Flags
     audit: Audit
@@ -71,6 +72,7 @@ async def open_service(secrets: Secrets, audit_stream: TextIO | None = None) -> 
             secrets=secrets,
             state=state,
             runner=Runner(settings, secrets, state, models, outbound, audit),
+            outbound=outbound,
             health=health,
             flags=Flags(state),
             audit=audit,

@@ -23,6 +23,7 @@ from ..settings import Settings
 from ..telemetry.audit import Audit
 from . import meters
 from .database import QUEUE, WORKFLOW, Database, Depth
+from .events import Events, event_of, options_of
 from .records import STORED, Page, Spec, Status, TaskRequest, TaskView, stored_id
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,7 @@ class Tasks:
         self._database = database
         self._client: DBOSClient = database.client()
         self._audit = audit
+        self.events = Events(settings.events, self._client)
         self._depth = Depth(0, 0.0)
         self._sampled = 0.0
         self._sampling = asyncio.Lock()
@@ -86,7 +88,7 @@ class Tasks:
         if request.delay_seconds:
             options["delay_seconds"] = request.delay_seconds
         try:
-            await self._asked(partial(self._client.enqueue_async, options, spec.model_dump_json()))
+            await self._asked(partial(asyncio.to_thread, self._store, options, spec))
         except error.DBOSWorkflowIDInUseError:
             known = await self._known(tenant, str(request.id))
             if (known.attributes or {}).get("fingerprint") != spec.fingerprint():
@@ -205,6 +207,14 @@ class Tasks:
 
     def close(self) -> None:
         self._client.destroy()
+
+    def _store(self, options: EnqueueOptions, spec: Spec) -> None:
+        """The task and what is told of it, both or neither."""
+        with self._database.engine.begin() as connection:
+            self._client.enqueue_in_transaction(connection, options, spec.model_dump_json())
+            if self.events.wanted:
+                accepted = event_of("accepted", options["workflow_id"], spec)
+                self._client.enqueue_in_transaction(connection, options_of(accepted), accepted.model_dump_json(), 1)
 
     async def _make_sure_of_room(self) -> None:
         limit = self._settings.queue.max_depth

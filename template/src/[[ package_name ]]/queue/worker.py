@@ -13,7 +13,9 @@ from .. import NAME
 from ..secrets import Secrets
 from ..service import Service, open_service
 from ..settings import Settings
+from . import events
 from .database import QUEUE, Database, log_as_everybody
+from .events import Delivery
 from .heartbeat import Heartbeat
 from .probes import Probes
 from .serial import JsonSerializer
@@ -23,6 +25,7 @@ from .workflow import WORKFLOW_VERSION, TaskWorkflow
 log = structlog.get_logger(__name__)
 
 _SAMPLE_SECONDS = 1.0
+_DELIVERIES = 16  # events that a worker delivers at once
 
 
 def work(secrets: Secrets) -> None:
@@ -59,7 +62,8 @@ async def _launch(service: Service, tasks: Tasks, database: Database) -> Heartbe
     DBOS(config=config_of(service.settings, database, executor_id))
     log_as_everybody()
     TaskWorkflow(service, tasks).register()
-    DBOS.listen_queues([QUEUE])
+    Delivery(service.settings.events, service.outbound, tasks.events).register()
+    DBOS.listen_queues([QUEUE, events.QUEUE])
     DBOS.launch()  # in the running loop, so that workflows run in it too, beside the clients they use
     await DBOS.register_queue_async(
         QUEUE,
@@ -69,6 +73,9 @@ async def _launch(service: Service, tasks: Tasks, database: Database) -> Heartbe
         partition_worker_concurrency=settings.concurrency,
         polling_interval_sec=settings.poll_seconds,
         on_conflict="always_update",
+    )
+    await DBOS.register_queue_async(
+        events.QUEUE, worker_concurrency=_DELIVERIES, polling_interval_sec=1.0, on_conflict="always_update"
     )
     heartbeat.start()
     return heartbeat

@@ -24,8 +24,9 @@ from ..service import Service
 from ..task import RunResult, Task
 from . import meters
 from .database import WORKFLOW
+from .events import event_of
 from .patience import PatientModel, pause, worth_another
-from .records import Spec, public_id
+from .records import Failure, Spec, public_id
 from .serial import TaskEnded
 from .tasks import Tasks
 
@@ -110,11 +111,12 @@ class TaskWorkflow:
             with tracer.start_as_current_span("task", attributes={"task.id": task_id}):
                 result = await self._attempts(workflow_id, spec)
         except TaskEnded as ended:
-            self._ended(spec, task_id, ended.status)
+            error = Failure(type=f"urn:problem:{ended.slug}", detail=ended.detail)
+            await self._ended(spec, workflow_id, ended.status, error)
             raise
         finally:
             context.detach(attached)
-        self._ended(spec, task_id, "completed")
+        await self._ended(spec, workflow_id, "completed")
         return result.model_dump_json()
 
     async def _attempts(self, workflow_id: str, spec: Spec) -> RunResult:
@@ -124,6 +126,7 @@ class TaskWorkflow:
             log.warning("task_taken_over", takeovers=facts.takeovers)
         if facts.takeovers > self._settings.max_takeovers:
             raise TaskEnded(TaskEnded.DEAD, "worker-lost", f"Its worker died {facts.takeovers} times.")
+        await self._tasks.events.tell(event_of("started", workflow_id, spec))
         attempt = 1
         while True:
             try:
@@ -156,10 +159,12 @@ class TaskWorkflow:
         except DeadlineExceeded as error:
             raise TaskEnded(TaskEnded.FAILED, error.slug, "Its deadline passed before it was done.") from error
 
-    def _ended(self, spec: Spec, task_id: str, outcome: str) -> None:
+    async def _ended(self, spec: Spec, workflow_id: str, outcome: str, error: Failure | None = None) -> None:
+        await self._tasks.events.tell(event_of(outcome, workflow_id, spec, error))
         meters.TASKS.add(1, {"outcome": outcome})
         log.info("task", outcome=outcome)
-        self._service.audit.record("task", actor=spec.actor, outcome=outcome, tenant=spec.tenant, task=task_id)
+        facts = {"tenant": spec.tenant, "task": public_id(workflow_id)}
+        self._service.audit.record("task", actor=spec.actor, outcome=outcome, **facts)
 
 
 # Patience with the model was had already, in the step; a budget is not refilled by waiting a minute.
