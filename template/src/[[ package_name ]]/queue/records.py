@@ -3,7 +3,7 @@
 import hashlib
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from dbos import WorkflowStatus
 from pydantic import BaseModel, Field
@@ -56,9 +56,6 @@ class TaskRequest(BaseModel, extra="forbid"):
     delay_seconds: float = Field(0, ge=0, le=30 * 86_400, description="not begun before this has passed")
     deadline_seconds: float | None = Field(
         None, gt=0, le=30 * 86_400, description="given up when it is not done this long after it could begin"
-    )
-    urgency: Literal["normal", "batch"] = Field(
-        "normal", description="batch: may take a day, through the provider's batch API, at its lower price"
     )
 
 

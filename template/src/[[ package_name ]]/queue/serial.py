@@ -42,7 +42,7 @@ class JsonSerializer(Serializer):
 
     def serialize(self, data: Any) -> str:
         try:
-            return json.dumps(_typed(data), ensure_ascii=False, separators=(",", ":"))
+            return json.dumps(_typed(data), default=_inside, ensure_ascii=False, separators=(",", ":"))
         except TypeError as error:
             raise TypeError(f"{error}: give steps and tasks text, numbers, lists or dictionaries") from None
 
@@ -63,6 +63,12 @@ class JsonSerializer(Serializer):
                 return ToolFailed(value)
             case _:
                 return value
+
+
+def _inside(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()  # it comes back as text
+    raise TypeError(f"no JSON for {type(value).__name__}")
 
 
 def _typed(value: object) -> tuple[str, object]:

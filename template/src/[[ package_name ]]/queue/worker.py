@@ -18,6 +18,7 @@ from .database import QUEUE, Database, log_as_everybody
 from .events import Delivery
 from .heartbeat import Heartbeat
 from .probes import Probes
+from .schedules import Schedules
 from .serial import JsonSerializer
 from .tasks import Tasks, open_tasks
 from .workflow import WORKFLOW_VERSION, TaskWorkflow
@@ -63,6 +64,8 @@ async def _launch(service: Service, tasks: Tasks, database: Database) -> Heartbe
     log_as_everybody()
     TaskWorkflow(service, tasks).register()
     Delivery(service.settings.events, service.outbound, tasks.events).register()
+    schedules = Schedules(settings.schedules, tasks)
+    schedules.register()
     DBOS.listen_queues([QUEUE, events.QUEUE])
     DBOS.launch()  # in the running loop, so that workflows run in it too, beside the clients they use
     await DBOS.register_queue_async(
@@ -77,6 +80,7 @@ async def _launch(service: Service, tasks: Tasks, database: Database) -> Heartbe
     await DBOS.register_queue_async(
         events.QUEUE, worker_concurrency=_DELIVERIES, polling_interval_sec=1.0, on_conflict="always_update"
     )
+    await schedules.apply()
     heartbeat.start()
     return heartbeat
 
