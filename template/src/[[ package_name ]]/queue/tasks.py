@@ -1,7 +1,6 @@
 """Tasks from outside a worker: submit, look, list, cancel, retry. Reads take no locks that a writer waits for."""
 
 import asyncio
-import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -9,20 +8,22 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import structlog
 from dbos import DBOSClient, EnqueueOptions, WorkflowStatus, error
 from opentelemetry import propagate
 from sqlalchemy.exc import DBAPIError
 
-from ..errors import Conflict, InvalidInput, NotFound, Overloaded, StateUnavailable
+from ..errors import Conflict, NotFound, Overloaded, StateUnavailable
 from ..sanitize import clean_input
 from ..service import Service
 from ..settings import Settings
 from ..telemetry.audit import Audit
 from . import meters
+from .cursor import Place
 from .database import QUEUE, WORKFLOW, Database, Depth
+from .depth import Gauge
 from .events import Events, event_of, options_of
 from .records import STORED, Page, Spec, Status, TaskRequest, TaskView, stored_id
 
@@ -51,9 +52,7 @@ class Tasks:
         self._client: DBOSClient = database.client()
         self._audit = audit
         self.events = Events(settings.events, self._client)
-        self._depth = Depth(0, 0.0)
-        self._sampled = 0.0
-        self._sampling = asyncio.Lock()
+        self._gauge = Gauge(database)
 
     async def submit(self, request: TaskRequest, *, tenant: str, actor: str) -> tuple[TaskView, bool]:
         """Stores a task; the task, and whether it was there already.
@@ -94,7 +93,7 @@ class Tasks:
             if (known.attributes or {}).get("fingerprint") != spec.fingerprint():
                 raise Conflict(f"Task {request.id} is known with another request; use a new id.") from None
             return TaskView.of(known), True
-        self._depth = Depth(self._depth.tasks + 1, self._depth.oldest_seconds)
+        self._gauge.count_one()
         self._audit.record("task.submit", actor=actor, outcome="ok", tenant=tenant, task=request.id)
         now = datetime.now(UTC)
         return TaskView(id=str(request.id), tenant=tenant, status=Status.QUEUED, created_at=now), False
@@ -150,7 +149,7 @@ class Tasks:
         Raises:
             InvalidInput: the cursor is not one of ours.
         """
-        place = _Place.read(cursor)
+        place = Place.read(cursor)
         views: list[TaskView] = []
         while True:
             rows = await self._asked(
@@ -187,23 +186,16 @@ class Tasks:
                 return Facts(view.takeovers, deadline_at, cancelled=view.status is Status.CANCELLED)
             await asyncio.sleep(_SAMPLE_SECONDS)
 
-    async def sample(self) -> Depth:
-        """How much is waiting, at most a second old."""
-        async with self._sampling:
-            if time.monotonic() - self._sampled > _SAMPLE_SECONDS:
-                self._depth = await self._asked(partial(asyncio.to_thread, self._database.depth))
-                self._sampled = time.monotonic()
-                meters.DEPTH.set(self._depth.tasks)
-                meters.OLDEST.set(self._depth.oldest_seconds)
-        return self._depth
-
     async def reachable(self) -> bool:
         """Whether the database answers."""
         with suppress(StateUnavailable):
-            self._sampled = 0.0
-            await self.sample()
+            await self.sample(0.0)
             return True
         return False
+
+    async def sample(self, seconds: float = _SAMPLE_SECONDS) -> Depth:
+        """How much is waiting, as it was at most so many `seconds` ago."""
+        return await self._asked(partial(self._gauge.read, seconds))
 
     def close(self) -> None:
         self._client.destroy()
@@ -253,31 +245,3 @@ async def open_tasks(service: Service) -> AsyncGenerator[tuple[Tasks, Database]]
         tasks.close()
     finally:
         database.close()
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A place in the list: a time in milliseconds, and how many tasks of just that time are behind it."""
-
-    milliseconds: int | None = None
-    skip: int = 0
-
-    @classmethod
-    def read(cls, cursor: str | None) -> Self:
-        if cursor is None:
-            return cls()
-        if not re.fullmatch(r"\d{1,14}-\d{1,6}", cursor):
-            raise InvalidInput("This cursor is not one that this service has given.")
-        milliseconds, skip = map(int, cursor.split("-"))
-        return cls(milliseconds, skip)
-
-    def __str__(self) -> str:
-        return f"{self.milliseconds}-{self.skip}"
-
-    def until(self) -> str | None:
-        if self.milliseconds is None:
-            return None
-        return datetime.fromtimestamp((self.milliseconds + 0.5) / 1000, UTC).isoformat()
-
-    def after(self, milliseconds: int) -> Self:
-        return type(self)(milliseconds, self.skip + 1 if milliseconds == self.milliseconds else 1)
