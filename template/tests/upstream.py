@@ -3,7 +3,8 @@
     python tests/upstream.py --port 0        prints {"url": …, "admin": …} and serves until it is killed
 
 `/_faults` (POST: the script of `upstream_faults.py`), `/_stats` (GET, DELETE) and `/_asked` (GET) live on a second
-port, so that they answer while the first refuses connections. A raw asyncio protocol: it must outrun the service that it tests.
+port, so that they answer while the first refuses connections. A raw asyncio protocol: it must outrun the service that
+it tests.
 """
 
 from __future__ import annotations
