@@ -19,11 +19,10 @@ from pathlib import Path
 
 from first_answer import free_port
 from load import Load, round_of
-from timing import environment, row, run
+from timing import COPIER, environment, row, run
 
 HERE = Path(__file__).parent
 ROUNDS, SECONDS, CONNECTIONS = 5, 6.0, 16
-COPIER = ("copier", "copier-template-extensions")
 KEY = "bench-key-that-guards-nothing"
 SETTINGS = {
     "MODEL__PRIMARY": "openai-chat:instant",

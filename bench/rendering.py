@@ -4,7 +4,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from timing import environment, row, timed
+from timing import COPIER, environment, row, timed
 
 # Pinned, so that a ratio of today can be compared with one of tomorrow. Each gets its own throwaway environment.
 OTHERS = {
@@ -22,7 +22,7 @@ OTHERS = {
 
 def measure(template: Path, folder: Path) -> None:
     constraint = template / "requirements.lock"
-    commands = environment(folder / "copier", "--constraint", constraint, "copier", "copier-template-extensions")
+    commands = environment(folder / "copier", "--constraint", constraint, *COPIER)
     target = folder / "service"
     copy: list[str | Path] = [commands / "copier", "copy", "--trust", "--defaults", "--quiet", template, target]
     wall, processor = timed(lambda: shutil.rmtree(target, ignore_errors=True), copy)

@@ -1,6 +1,6 @@
 """Measures what the template promises and prints ratios (`make bench`). Takes about five minutes on two quiet cores.
 
-`make bench ONLY=gateway` runs one part: rendering, first_answer, gateway.
+`make bench ONLY=gateway` runs one part: size, rendering, first_answer, gateway.
 """
 
 import os
@@ -13,8 +13,14 @@ from pathlib import Path
 import first_answer
 import gateway
 import rendering
+import size
 
-PARTS = {"rendering": rendering.measure, "first_answer": first_answer.measure, "gateway": gateway.measure}
+PARTS = {
+    "size": size.measure,
+    "rendering": rendering.measure,
+    "first_answer": first_answer.measure,
+    "gateway": gateway.measure,
+}
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+COPIER = ("copier", "copier-template-extensions")
 UV = Path(sys.executable).with_name("uv")
 
 
