@@ -87,4 +87,4 @@ def row(request: pytest.FixtureRequest, upstream: Upstream) -> Iterator[Row]:
     figures = ", ".join(row.figures)
     attempts = upstream.attempts(None) if row.attempts is None else row.attempts
     held = {"passed": "yes"}.get(request.node.stash.get(OUTCOME, "error"), "NO")
-    request.config.stash[REPORT].add(name, promise, figures, attempts, round(time.monotonic() - started), held)
+    request.config.stash[REPORT].add(name, promise, figures, attempts, round(time.monotonic() - started, 1), held)

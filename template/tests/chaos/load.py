@@ -96,27 +96,29 @@ class Load:
     Args:
         url: of the service, or a function that chooses it for each request.
         keys: API keys, used in turn.
-        text: the input of the request with this number.
+        stream_every: each n-th answer is asked for as a stream; 0 is none.
     """
 
     url: str | Callable[[], str]
     keys: list[str]
-    text: Callable[[int], str] = "question {}".format
+    stream_every: int = 0
     answers: list[Answer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._idle: dict[str, list[Connection]] = {}
         self._sent = 0
 
-    async def ask(self, text: str | None = None, **headers: str) -> Answer:
-        """One run, over an idle connection or a new one."""
+    async def ask(self, text: str = "", *, stream: bool = False, **headers: str) -> Answer:
+        """One run, over an idle connection or a new one; without a text each asks something else."""
         number = self._sent
         self._sent += 1
+        wanted: dict[str, Any] = {"input": text or f"question {number}"}
+        if stream or (self.stream_every and number % self.stream_every == 0):
+            wanted["stream"] = True
         url = self.url if isinstance(self.url, str) else self.url()
         idle = self._idle.setdefault(url, [])
         connection = idle.pop() if idle else Connection(url)
-        body = json.dumps({"input": self.text(number) if text is None else text}).encode()
-        answer = await connection.ask(body, self.keys[number % len(self.keys)], **headers)
+        answer = await connection.ask(json.dumps(wanted).encode(), self.keys[number % len(self.keys)], **headers)
         idle.append(connection)
         self.answers.append(answer)
         return answer

@@ -1,9 +1,10 @@
-"""Redis is killed and comes back, while two replicas work."""
+"""Redis goes and comes back, while two replicas work."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,8 +35,18 @@ def clients() -> tuple[list[str], dict[str, Any]]:
 @pytest.mark.proves("scale.horizontal")
 @pytest.mark.proves("reliability.idempotency")
 @pytest.mark.proves("reliability.health")
-async def test_redis_killed_and_restarted_under_load(
-    upstream: Upstream, start_service: StartService, own_redis: Redis, row: Row
+@pytest.mark.parametrize(
+    ("goes", "comes_back"),
+    [(Redis.kill, Redis.start), (Redis.freeze, Redis.thaw)],
+    ids=["killed and restarted", "frozen and thawed"],
+)
+async def test_redis_outage_under_load(
+    goes: Callable[..., None],
+    comes_back: Callable[..., None],
+    upstream: Upstream,
+    start_service: StartService,
+    own_redis: Redis,
+    row: Row,
 ) -> None:
     """No 5xx because of it; limits are shared, then counted per replica, then shared again; answers say when an
     Idempotency-Key holds in one replica only; `/readyz` stays 200."""
@@ -55,14 +66,14 @@ async def test_redis_killed_and_restarted_under_load(
     async with Load(in_turn(replicas), keys[:CLIENTS]) as load, load.going_on(callers=8, per_second=24):
         let_in["before"] = await burst(keys[-1])
         twice = [await ask(replica, keys[0], "before") for replica in replicas]
-        own_redis.kill()
+        goes(own_redis)
         down_at = time.time()
         let_in["during"] = await burst(keys[-2])
         alone = await ask(replicas[0], keys[0], "during")
         reported = [call("GET", f"{replica.url}/readyz") for replica in replicas]
         degraded = [replica.metric("state_degraded") for replica in replicas]
         await asyncio.sleep(max(0.0, OUTAGE - (time.time() - down_at)))
-        own_redis.start()
+        comes_back(own_redis)
         up_at = time.time()
         await becomes(
             lambda: all(replica.metric("state_degraded") == 0 for replica in replicas), what="the replicas are back"

@@ -50,10 +50,10 @@ async def test_sigterm_under_load(upstream: Upstream, start_service: StartServic
     settings = {"DRAIN_SECONDS": DRAIN, "RUN__DEADLINE_SECONDS": 10}
     replicas = [start_service(**settings) for _ in range(2)]
     balancer.ready = dict.fromkeys(replicas, True)
-    upstream.plays({"fault": "latency", "seconds": LONGEST_RUN, "share": 0.15}, latency=0.1)
+    upstream.plays({"fault": "latency", "seconds": LONGEST_RUN, "share": 0.15}, latency=0.1, chunk_seconds=0.2)
     took, in_flight = [], []
     probing = asyncio.create_task(balancer.probe())
-    async with Load(balancer.url, [KEY]) as load:
+    async with Load(balancer.url, [KEY], stream_every=4) as load:
         async with load.going_on(callers=12, per_second=24):
             for old in replicas:
                 new = await asyncio.to_thread(start_service, **settings)
@@ -69,12 +69,16 @@ async def test_sigterm_under_load(upstream: Upstream, start_service: StartServic
                 del balancer.ready[old]
             await asyncio.sleep(0.5)
         probing.cancel()
+    streams = [answer.body for answer in load.answers if b"event: " in answer.body]
     row.shows(
         statuses=statuses(load.answers),
+        streams=len(streams),
         exit_codes=[replica.exited for replica in replicas],
         exited_after=[f"{seconds:.1f} s" for seconds in took],
         answered_meanwhile=in_flight,
     )
     assert statuses(load.answers) == {200: len(load.answers)}
+    assert len(streams) > 10
+    assert all(b"event: done" in body and b"event: error" not in body for body in streams)
     assert [replica.exited for replica in replicas] == [0, 0]
     assert max(took) <= DRAIN + LONGEST_RUN + 2
