@@ -11,6 +11,7 @@ from .. import NAME
 from .serial import JsonSerializer
 
 POOL_SIZE = 20
+Unreachable = sa.exc.SQLAlchemyError
 WORKFLOW = "task"
 QUEUE = "tasks"
 # Two sides of one promise: a worker that is alive is never robbed, a dead one's tasks go on within 15 seconds.

@@ -10,9 +10,8 @@ import time
 
 import structlog
 from dbos import DBOS, error
-from sqlalchemy.exc import SQLAlchemyError
 
-from .database import BEAT_SECONDS, DEAD_SECONDS, Database
+from .database import BEAT_SECONDS, DEAD_SECONDS, Database, Unreachable
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +30,7 @@ class Heartbeat(threading.Thread):
         while not self._ended.wait(BEAT_SECONDS):
             try:
                 self.beat()
-            except (SQLAlchemyError, error.DBOSException) as failure:
+            except (Unreachable, error.DBOSException) as failure:
                 self._since = None
                 log.warning("heartbeat_failed", error=type(failure).__name__)
 
@@ -57,5 +56,5 @@ class Heartbeat(threading.Thread):
         try:
             self._database.leave(self._executor_id)
             self._database.forget_workers()
-        except SQLAlchemyError as failure:
+        except Unreachable as failure:
             log.warning("heartbeat_failed", error=type(failure).__name__)

@@ -13,7 +13,6 @@ from typing import TypeVar
 import structlog
 from dbos import DBOSClient, EnqueueOptions, WorkflowStatus, error
 from opentelemetry import propagate
-from sqlalchemy.exc import DBAPIError
 
 from ..errors import Conflict, NotFound, Overloaded, StateUnavailable
 from ..sanitize import clean_input
@@ -22,7 +21,7 @@ from ..settings import Settings
 from ..telemetry.audit import Audit
 from . import meters
 from .cursor import Place
-from .database import QUEUE, WORKFLOW, Database, Depth
+from .database import QUEUE, WORKFLOW, Database, Depth, Unreachable
 from .depth import Gauge
 from .events import Events, event_of, options_of
 from .records import STORED, Page, Spec, Status, TaskRequest, TaskView, stored_id
@@ -229,8 +228,8 @@ class Tasks:
     async def _asked(self, question: Callable[[], Awaitable[T]]) -> T:
         try:
             return await question()
-        except DBAPIError as failure:
-            log.warning("queue_database_unreachable", error=type(failure.orig).__name__)
+        except Unreachable as failure:
+            log.warning("queue_database_unreachable", error=type(failure).__name__)
             raise StateUnavailable("The queue's database cannot be reached.", retry_after=2) from failure
 
 

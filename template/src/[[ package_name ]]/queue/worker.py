@@ -2,8 +2,8 @@
 
 import asyncio
 import os
+import platform
 import signal
-import socket
 import uuid
 
 import structlog
@@ -57,7 +57,7 @@ async def _work(secrets: Secrets) -> None:
 
 async def _launch(service: Service, tasks: Tasks, database: Database) -> Heartbeat:
     settings = service.settings.queue
-    executor_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    executor_id = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     heartbeat = Heartbeat(database, executor_id)
     await asyncio.to_thread(database.beat, executor_id)
     DBOS(config=config_of(service.settings, database, executor_id))
