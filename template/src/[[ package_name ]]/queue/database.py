@@ -16,7 +16,9 @@ WORKFLOW = "task"
 QUEUE = "tasks"
 # Two sides of one promise: a worker that is alive is never robbed, a dead one's tasks go on within 15 seconds.
 BEAT_SECONDS = 1.0
-DEAD_SECONDS = 11.0
+DEAD_SECONDS = 12.0  # a process that stands still for ten seconds is late by eleven
+# No worker heard for so long: the database was away, or everybody was.
+GAP_SECONDS = 6.0
 
 _NOW = {
     "sqlite": "CAST((julianday('now') - 2440587.5) * 86400.0 AS REAL)",
@@ -53,7 +55,7 @@ class Database:
         with self.engine.begin() as connection:
             if self.engine.dialect.name == "postgresql":  # IF NOT EXISTS alone is not safe beside a second one
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7261843)"))
-            columns = "executor_id TEXT PRIMARY KEY, beat DOUBLE PRECISION"
+            columns = "executor_id TEXT PRIMARY KEY, beat DOUBLE PRECISION, since DOUBLE PRECISION"
             connection.execute(sa.text(f"CREATE TABLE IF NOT EXISTS queue_workers ({columns})"))
 
     def client(self) -> DBOSClient:
@@ -75,13 +77,19 @@ class Database:
         )
         return Depth(row.tasks, max(0.0, row.now - row.oldest / 1000) if row.oldest else 0.0)
 
-    def beat(self, executor_id: str) -> None:
-        """Says that this worker is alive, by the database's clock."""
+    def beat(self, executor_id: str) -> float:
+        """Says that this worker is alive, by the database's clock; for how many seconds there was no gap in all
+        workers' beats."""
+        heard = f"SELECT min(since) FROM queue_workers WHERE beat > {self._now} - :gap"  # noqa: S608
         self._do(
-            f"INSERT INTO queue_workers VALUES (:executor, {self._now})"  # noqa: S608
-            " ON CONFLICT (executor_id) DO UPDATE SET beat = excluded.beat",
+            f"INSERT INTO queue_workers VALUES (:executor, {self._now}, coalesce(({heard}), {self._now}))"  # noqa: S608
+            " ON CONFLICT (executor_id) DO UPDATE SET beat = excluded.beat, since = excluded.since",
             executor=executor_id,
+            gap=GAP_SECONDS,
         )
+        mine = "SELECT beat - since AS seconds FROM queue_workers WHERE executor_id = :executor"
+        found = self._one(mine, executor=executor_id)
+        return float(found.seconds)
 
     def leave(self, executor_id: str) -> None:
         """Says that this worker has ended: what it leaves behind may be taken at once."""

@@ -6,7 +6,6 @@ the same transaction as each write).
 """
 
 import threading
-import time
 
 import structlog
 from dbos import DBOS, error
@@ -24,27 +23,24 @@ class Heartbeat(threading.Thread):
         self._database = database
         self._executor_id = executor_id
         self._ended = threading.Event()
-        self._since: float | None = None  # when our beats began to arrive without a gap
 
     def run(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
             try:
                 self.beat()
             except (Unreachable, error.DBOSException) as failure:
-                self._since = None
                 log.warning("heartbeat_failed", error=type(failure).__name__)
 
     def beat(self) -> None:
         """Says that this worker is alive. Then, if it knows better than others who is not, takes their tasks over.
 
-        After an outage of the database everybody's last beat is old: only who has been heard for DEAD_SECONDS judges,
-        by when all that are alive have been heard as well.
+        After an outage of the database everybody's last beat is old: there is no judging until beats have come without
+        a gap for DEAD_SECONDS, by when all that are alive have been heard. Whose beats they were does not matter, so
+        that a worker that has just started knows as much as an old one.
         """
-        self._database.beat(self._executor_id)
-        now = time.monotonic()
-        self._since = self._since or now
+        heard = self._database.beat(self._executor_id)
         for dead in self._database.dead():
-            if dead != self._executor_id and (now - self._since > DEAD_SECONDS or self._database.has_left(dead)):
+            if dead != self._executor_id and (heard > DEAD_SECONDS or self._database.has_left(dead)):
                 log.warning("worker_dead", executor=dead)
                 # Puts back what it still holds, and only that: to do it twice, or beside another worker, is harmless.
                 DBOS._recover_pending_workflows([dead])
