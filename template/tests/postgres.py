@@ -23,7 +23,7 @@ class Postgres:
 
     def __init__(self) -> None:
         self.port = free_port()
-        # Not among pytest's folders: the server runs as somebody else when the tests run as root, and is not let in there.
+        # Not among pytest's folders, which are closed to others: when the tests run as root, the server does not.
         self._folder = Path(tempfile.mkdtemp(prefix="postgres-"))
         self._as: list[str] = []
         if os.geteuid() == 0:

@@ -1,0 +1,8 @@
+"""What several scenarios of the queue share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ALTERED = (sys.executable, str(Path(__file__).with_name("altered.py")))

@@ -1,0 +1,101 @@
+"""Workers that die, by signals and by what they are given to do."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+
+import pytest
+
+from figures import Row
+from fleet import Fleet
+from processes import Service
+from scenes import ALTERED
+
+pytestmark = pytest.mark.chaos
+
+TASKS, KILLS, EVERY_SECONDS = 200, 6, 2.0
+TAKEOVER_SECONDS = 15.0
+
+
+class Held:
+    """Watches how long dead workers' tasks stay theirs."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._killed: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}
+
+    def kill(self, worker: Service) -> None:
+        worker.kill()
+        self._killed[f"{socket.gethostname()}-{worker.pid}-"] = time.monotonic()
+
+    async def watch(self) -> None:
+        while True:
+            held = self._fleet.rows("SELECT DISTINCT executor_id FROM workflow_status WHERE status = 'PENDING'")
+            for (executor,) in held:
+                for dead, at in self._killed.items():
+                    if executor.startswith(dead):
+                        self.seconds[dead] = time.monotonic() - at
+            await asyncio.sleep(0.2)
+
+
+@pytest.mark.proves("pattern.queue")
+@pytest.mark.proves("reliability.idempotency")
+async def test_workers_killed_every_two_seconds(fleet: Fleet, row: Row) -> None:
+    """200 tasks, 3 workers, one SIGKILLed every 2 s: all succeed, one result each, no model call repeated whose answer
+    was recorded, takeover within 15 s."""
+    fleet.upstream.plays(latency=0.5)
+    settings = {"QUEUE__CONCURRENCY": 6, "QUEUE__MAX_TAKEOVERS": 100}
+    await asyncio.to_thread(fleet.start_several, 3, **settings)
+    views = await fleet.submit_many(TASKS)
+    held = Held(fleet)
+    watching = asyncio.create_task(held.watch())
+    kills, end = 0, time.monotonic() + 60
+    while kills < KILLS and time.monotonic() < end:
+        await asyncio.sleep(EVERY_SECONDS)
+        # The one that has worked longest, once there is another: replacements take a while to start on a slow machine.
+        working = [worker for worker in fleet.workers if not worker.killed and worker.logs("working")]
+        if len(working) > 1:
+            held.kill(working[0])
+            fleet.start(ready=False, **settings)
+            kills += 1
+    ended = await fleet.all_ended(views, within=120)
+    watching.cancel()
+    paid_again, cut_off = fleet.repeated()
+    row.shows(
+        killed=kills,
+        taken_over=sum(view.takeovers for view in ended),
+        takeover_at_most=f"{max(held.seconds.values()):.1f} s",
+        recorded_and_repeated=paid_again,
+        cut_off_and_repeated=cut_off,
+    )
+    assert [view.result.id for view in ended if view.result] == [view.id for view in views]
+    assert len(fleet.rows("SELECT workflow_uuid FROM workflow_status WHERE status = 'SUCCESS'")) == TASKS
+    assert kills == KILLS
+    assert paid_again == 0
+    assert max(held.seconds.values()) < TAKEOVER_SECONDS
+
+
+@pytest.mark.proves("pattern.queue")
+@pytest.mark.proves("pattern.bulkhead")
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_a_task_that_kills_its_worker(fleet: Fleet, row: Row) -> None:
+    """It is a dead letter after QUEUE__MAX_TAKEOVERS (1) takeovers, with its reason; all others are done."""
+    settings = {"program": ALTERED, "QUEUE__MAX_TAKEOVERS": 1}
+    await asyncio.to_thread(fleet.start_several, 3, **settings)
+    deadly = await fleet.submit("call crash {}")
+    others = await fleet.submit_many(30)
+    dead = await fleet.ended(deadly, within=60)
+    ended = await fleet.all_ended(others, within=60)
+    lost = [worker for worker in fleet.workers if worker.exited is not None]
+    row.shows(workers_lost=len(lost), others_done=sum(view.status == "completed" for view in ended))
+    for worker in lost:
+        worker.killed = True
+    assert (dead.status, dead.takeovers) == ("dead", 2), dead
+    assert dead.error
+    assert dead.error.type == "urn:problem:worker-lost"
+    assert len(lost) == 2
+    assert {view.status for view in ended} == {"completed"}
+    assert max(view.takeovers for view in ended) <= 2

@@ -1,0 +1,119 @@
+"""Workers that are alive and do not move: frozen, blocked, or about to end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from figures import Row
+from fleet import TWO_CALLS, Fleet
+from postgres import Postgres
+from processes import Redis, Upstream
+from scenes import ALTERED
+
+pytestmark = pytest.mark.chaos
+
+FROZEN_SECONDS = 60.0
+BLOCKED_SECONDS = 10
+
+
+@pytest.fixture
+def both(tmp_path: Path, upstream: Upstream, redis: Redis, shared_postgres: Postgres) -> Iterator[list[Fleet]]:
+    """A fleet on each database, so that the minute passes once."""
+    urls = [f"sqlite:///{tmp_path / 'tasks.sqlite3'}", shared_postgres.new_database()]
+    fleets = [Fleet(url, tmp_path, upstream, redis.url) for url in urls]
+    yield fleets
+    upstream.plays()
+    for fleet in fleets:
+        fleet.stop()
+
+
+@pytest.mark.proves("pattern.queue")
+async def test_a_worker_frozen_for_a_minute(both: list[Fleet], row: Row) -> None:
+    """SIGSTOP in a model call, SIGCONT after 60 s: another has done the task, its one result stays, and the one that
+    comes back works on."""
+
+    async def scene(fleet: Fleet, name: str) -> float:
+        frozen = await asyncio.to_thread(fleet.start)
+        task = await fleet.submit(TWO_CALLS.format(name), id=name)
+        await fleet.asks(TWO_CALLS.format(name), place=1)
+        frozen.signal(signal.SIGSTOP)
+        since = time.monotonic()
+        other = await asyncio.to_thread(fleet.start)
+        done = await fleet.ended(task, within=45)
+        took = time.monotonic() - since
+        recorded = "SELECT * FROM operation_outputs WHERE workflow_uuid = :task ORDER BY function_id"
+        steps = fleet.rows(recorded, task=f"acme/{name}")
+        await asyncio.sleep(FROZEN_SECONDS - took)
+        frozen.signal(signal.SIGCONT)
+        other.signal(signal.SIGTERM)
+        ended = await fleet.ended(await fleet.submit("afterwards"), within=30)
+        assert ended.status == "completed", "the one that came back works on"
+        assert await fleet.now(task) == done
+        assert (done.status, done.takeovers) == ("completed", 1)
+        assert fleet.rows(recorded, task=f"acme/{name}") == steps
+        assert not frozen.logs("task", outcome="completed", task_id=name)
+        return took
+
+    both[0].upstream.plays(latency=2.0)
+    took = await asyncio.gather(*(scene(fleet, name) for fleet, name in zip(both, ("a", "b"), strict=True)))
+    row.shows(done_elsewhere_after=[f"{seconds:.1f} s" for seconds in took])
+
+
+@pytest.mark.proves("pattern.queue")
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_a_busy_worker_is_not_robbed(fleet: Fleet, row: Row) -> None:
+    """Nothing in the process runs for 10 s: its tasks stay its own, though another worker has nothing to do."""
+    settings = {"program": ALTERED, "QUEUE__CONCURRENCY": 4}
+    busy = await asyncio.to_thread(fleet.start, **settings)
+    blocking = await fleet.submit(f'call block {{"seconds": {BLOCKED_SECONDS}}}')
+    await fleet.asks(f'call block {{"seconds": {BLOCKED_SECONDS}}}')
+    beside = await asyncio.to_thread(fleet.start, **settings)
+    ended = await fleet.ended(blocking, within=60)
+    row.shows(takeovers=ended.takeovers)
+    assert (ended.status, ended.takeovers) == ("completed", 0)
+    assert not beside.logs("worker_dead")
+    assert len(busy.logs("task", outcome="completed")) == 1
+    assert len(fleet.texts()) == 2
+
+
+@pytest.mark.proves("scale.balancing")
+async def test_a_worker_stopped_under_load(fleet: Fleet, row: Row) -> None:
+    """SIGTERM: one worker finishes within its grace time what it has begun, one has no time and hands back at once;
+    both exit with 0, nothing is lost, nothing that was recorded is done again."""
+    fleet.upstream.plays(latency=1.0)
+    patient = await asyncio.to_thread(fleet.start)
+    hasty = await asyncio.to_thread(fleet.start, QUEUE__GRACE_SECONDS=0)
+    views = await fleet.submit_many(40)
+    await fleet.begun(views[20])
+    ends = {}
+    for worker in (patient, hasty):
+        worker.signal(signal.SIGTERM)
+    told = time.monotonic()
+    for name, worker in (("patient", patient), ("hasty", hasty)):
+        while worker.exited is None and time.monotonic() < told + 30:
+            await asyncio.sleep(0.05)
+        ends[name] = time.monotonic() - told
+    waiting = await fleet.tasks.page(tenant="acme", status=None, cursor=None, limit=100)
+    running = [view for view in waiting.tasks if view.status == "running"]
+    await asyncio.to_thread(fleet.start)
+    back = time.monotonic()
+    ended = await fleet.all_ended(views, within=60)
+    paid_again, cut_off = fleet.repeated()
+    row.shows(
+        exited_after=[f"{name} {seconds:.1f} s" for name, seconds in ends.items()],
+        handed_back=len(running),
+        all_done_after=f"{time.monotonic() - back:.1f} s",
+        recorded_and_repeated=paid_again,
+        cut_off_and_repeated=cut_off,
+    )
+    assert [patient.exited, hasty.exited] == [0, 0]
+    assert ends["patient"] < 10 + 5, "QUEUE__GRACE_SECONDS, and a moment"
+    assert {view.status for view in ended} == {"completed"}
+    assert paid_again == 0
+    assert not patient.logs("run", outcome="cancelled"), "what had begun was finished"
