@@ -1,11 +1,14 @@
 """The rendered Dockerfile, built and run: nobody's user, a read-only root, a clean exit."""
 
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -100,15 +103,20 @@ def test_none_of_its_files_can_be_changed_by_its_user(built: Image) -> None:
     assert writable == []
 
 
-def test_two_builds_hold_the_same_files(built: Image, render: Render) -> None:
-    again = Image(render(FULL), "localhost/rendered:again")
+def test_another_build_differs_by_what_was_changed_and_by_nothing_else(
+    built: Image, render: Render, tmp_path: Path
+) -> None:
+    """Of the same version: neither the time of the build nor a cache of an earlier one may show."""
+    shutil.copytree(render(FULL), tmp_path / "project")
+    (tmp_path / "project" / "src" / "ete_facturation" / "added.py").write_text("ADDED = True\n")
+    again = Image(tmp_path / "project", "localhost/rendered:again")
     try:
-        difference = subprocess.run(
-            ["diff", "--recursive", "--brief", "--no-dereference", built.root / "app", again.root / "app"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert difference.stdout == ""
+        compared = ["diff", "--recursive", "--brief", "--no-dereference", built.root / "app", again.root / "app"]
+        lines = subprocess.run(compared, stdout=subprocess.PIPE, text=True, check=False).stdout.splitlines()
+        assert sorted(re.split(r"[ /]", line.removesuffix(" differ"))[-1].partition(".")[0] for line in lines) == [
+            "RECORD",
+            "added",
+            "added",
+        ]
     finally:
         again.remove()
