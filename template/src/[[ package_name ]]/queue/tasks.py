@@ -35,9 +35,11 @@ _SCAN = 100  # rows that are read at once where the status stands in the error
 
 @dataclass(frozen=True)
 class Facts:
-    """What changes about a task: how often its worker died, when (seconds since 1970) it is given up, its end."""
+    """What changes about a task: how often its worker died, how often it was run as a suspect (see workflow.py), when
+    (seconds since 1970) it is given up, its end."""
 
     takeovers: int
+    strikes: int
     deadline_at: float
     cancelled: bool
 
@@ -135,8 +137,8 @@ class Tasks:
         failed = [step["function_id"] for step in steps if step["error"] is not None]
         done = [step["function_id"] for step in steps]
         again = min(failed, default=max(done, default=0) + 1)
-        deadline = {"deadline_at": time.time() + self._settings.queue.deadline_seconds}
-        await self._asked(partial(self._client.update_workflow_attributes_async, workflow_id, deadline, merge=True))
+        afresh = {"deadline_at": time.time() + self._settings.queue.deadline_seconds, "strikes": 0}
+        await self._asked(partial(self._client.update_workflow_attributes_async, workflow_id, afresh, merge=True))
         rewind = self._client.rewind_workflow_async
         await self._asked(partial(rewind, workflow_id, start_step=again, queue_name=QUEUE, queue_partition_key=tenant))
         self._audit.record("task.retry", actor=actor, outcome="ok", tenant=tenant, task=task_id)
@@ -181,8 +183,17 @@ class Tasks:
             with suppress(StateUnavailable):
                 known = await self._known(tenant, task_id)
                 view = TaskView.of(known)
-                deadline_at = float((known.attributes or {})["deadline_at"])
-                return Facts(view.takeovers, deadline_at, cancelled=view.status is Status.CANCELLED)
+                kept = known.attributes or {}
+                cancelled = view.status is Status.CANCELLED
+                return Facts(view.takeovers, kept.get("strikes", 0), float(kept["deadline_at"]), cancelled)
+            await asyncio.sleep(_SAMPLE_SECONDS)
+
+    async def strike(self, workflow_id: str, strikes: int) -> None:
+        """Notes, before it runs, how often a suspected task was run. Waits until the database can do it."""
+        note = partial(self._client.update_workflow_attributes_async, workflow_id, {"strikes": strikes}, merge=True)
+        while True:
+            with suppress(StateUnavailable):
+                return await self._asked(note)
             await asyncio.sleep(_SAMPLE_SECONDS)
 
     async def reachable(self) -> bool:

@@ -4,6 +4,7 @@ When a worker dies, another one runs the same code again and gets what was recor
 WORKFLOW_VERSION must go up when the order of steps changes: see docs/queue.md.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
@@ -28,7 +29,7 @@ from .events import event_of
 from .patience import PatientModel, pause, worth_another
 from .records import Failure, Spec, public_id
 from .serial import TaskEnded
-from .tasks import Tasks
+from .tasks import Facts, Tasks
 
 log = structlog.get_logger(__name__)
 tracer = trace.get_tracer(__name__)
@@ -88,6 +89,7 @@ class TaskWorkflow:
         self._settings = service.settings.queue
         self._tasks = tasks
         self._runner = durable(service)
+        self._suspect = asyncio.Lock()
 
     def register(self) -> None:
         """Makes it known to DBOS, under a name that stays."""
@@ -124,8 +126,24 @@ class TaskWorkflow:
         if facts.takeovers:
             meters.TAKEOVERS.add(1)
             log.warning("task_taken_over", takeovers=facts.takeovers)
-        if facts.takeovers > self._settings.max_takeovers:
-            raise TaskEnded(TaskEnded.DEAD, "worker-lost", f"Its worker died {facts.takeovers} times.")
+        if not facts.takeovers or facts.takeovers < self._suspected_from:
+            return await self._tries(workflow_id, spec, facts)
+        async with self._suspect:
+            if facts.strikes >= self._settings.max_takeovers - self._suspected_from + 1:
+                raise TaskEnded(TaskEnded.DEAD, "worker-lost", f"Its worker died {facts.takeovers} times.")
+            await self._tasks.strike(workflow_id, facts.strikes + 1)
+            return await self._tries(workflow_id, spec, facts)
+
+    @property
+    def _suspected_from(self) -> int:
+        """Takeovers after which a task is a suspect.
+
+        Those that ran beside a task that kills its worker lose theirs as often. So suspects run one at a time in a
+        worker, and what counts against a task is how often it was the one.
+        """
+        return min(2, self._settings.max_takeovers)
+
+    async def _tries(self, workflow_id: str, spec: Spec, facts: Facts) -> RunResult:
         await self._tasks.events.tell(event_of("started", workflow_id, spec))
         attempt = 1
         while True:
