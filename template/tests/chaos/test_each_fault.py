@@ -1,4 +1,4 @@
-"""Every way in which the upstream can fail: what the client gets, how often the upstream was asked, how long it took."""
+"""Every way in which the upstream can fail: what the client gets, how often it was asked, how long it took."""
 
 from __future__ import annotations
 
