@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_one_trace_from_submission_to_the_workers_model_call(fleet: Fleet, tmp_path: Path) -> None:
     collector = Collector()
-    exported = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+    exported: dict[str, Any] = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
     gateway = Service(tmp_path, **settings_for(fleet.upstream, QUEUE__DATABASE_URL=fleet.url, **exported))
     fleet.workers.append(gateway)
     worker = fleet.start(**exported)

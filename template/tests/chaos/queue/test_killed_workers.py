@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ async def test_workers_killed_every_two_seconds(fleet: Fleet, row: Row) -> None:
     """200 tasks, 3 workers, one SIGKILLed every 2 s: all succeed, one result each, no model call repeated whose answer
     was recorded, takeover within 15 s."""
     fleet.upstream.plays(latency=0.5)
-    settings = {"QUEUE__CONCURRENCY": 6, "QUEUE__MAX_TAKEOVERS": 100}
+    settings: dict[str, Any] = {"QUEUE__CONCURRENCY": 6, "QUEUE__MAX_TAKEOVERS": 100}
     await asyncio.to_thread(fleet.start_several, 3, **settings)
     views = await fleet.submit_many(TASKS)
     held = Held(fleet)
@@ -83,7 +84,7 @@ async def test_workers_killed_every_two_seconds(fleet: Fleet, row: Row) -> None:
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 async def test_a_task_that_kills_its_worker(fleet: Fleet, row: Row) -> None:
     """It is a dead letter after QUEUE__MAX_TAKEOVERS (1) takeovers, with its reason; all others are done."""
-    settings = {"program": ALTERED, "QUEUE__MAX_TAKEOVERS": 1}
+    settings: dict[str, Any] = {"program": ALTERED, "QUEUE__MAX_TAKEOVERS": 1}
     await asyncio.to_thread(fleet.start_several, 3, **settings)
     deadly = await fleet.submit("call crash {}")
     others = await fleet.submit_many(30)

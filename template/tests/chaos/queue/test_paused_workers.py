@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,7 +70,7 @@ async def test_a_worker_frozen_for_a_minute(both: list[Fleet], row: Row) -> None
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 async def test_a_busy_worker_is_not_robbed(fleet: Fleet, row: Row) -> None:
     """Nothing in the process runs for 10 s: its tasks stay its own, though another worker has nothing to do."""
-    settings = {"program": ALTERED, "QUEUE__CONCURRENCY": 4}
+    settings: dict[str, Any] = {"program": ALTERED, "QUEUE__CONCURRENCY": 4}
     busy = await asyncio.to_thread(fleet.start, **settings)
     blocking = await fleet.submit(f'call block {{"seconds": {BLOCKED_SECONDS}}}')
     await fleet.asks(f'call block {{"seconds": {BLOCKED_SECONDS}}}')
