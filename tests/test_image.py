@@ -62,7 +62,12 @@ def test_the_image_says_how_it_wants_to_be_run(built: Image) -> None:
 
 
 def test_it_serves_on_a_read_only_root_as_nobody_and_leaves_in_peace(built: Image, port: int) -> None:
-    settings = {"ENVIRONMENT": "development", "PORT": str(port), "DRAIN_SECONDS": "0"}
+    settings = {
+        "ENVIRONMENT": "development",
+        "PORT": str(port),
+        "DRAIN_SECONDS": "0",
+        "QUEUE__DATABASE_URL": "sqlite:////tmp/queue.sqlite",
+    }
     service = built.start(built.config["Cmd"], **settings)
     wait_until_ready(service, port)
     kind, *probe = built.config["Healthcheck"]["Test"]
