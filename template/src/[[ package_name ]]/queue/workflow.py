@@ -112,13 +112,13 @@ class TaskWorkflow:
         try:
             with tracer.start_as_current_span("task", attributes={"task.id": task_id}):
                 result = await self._attempts(workflow_id, spec)
+            await self._ended(spec, workflow_id, "completed")
         except TaskEnded as ended:
             error = Failure(type=f"urn:problem:{ended.slug}", detail=ended.detail)
             await self._ended(spec, workflow_id, ended.status, error)
             raise
         finally:
             context.detach(attached)
-        await self._ended(spec, workflow_id, "completed")
         return result.model_dump_json()
 
     async def _attempts(self, workflow_id: str, spec: Spec) -> RunResult:
