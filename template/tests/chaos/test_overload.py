@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import statistics
 
 import pytest
 
@@ -13,9 +13,9 @@ from processes import Upstream
 
 pytestmark = pytest.mark.chaos
 
-PLACES = 8  # LIMITS__MAX_IN_FLIGHT
-MODEL_SECONDS = 0.5
-SECONDS = 10
+PLACES = 6  # LIMITS__MAX_IN_FLIGHT
+MODEL_SECONDS = 0.6
+ROUNDS, SECONDS = 3, 5  # alone and crowded in turns, so that a noisy neighbour hits both
 
 
 @pytest.mark.proves("scale.backpressure")
@@ -25,29 +25,31 @@ async def test_ten_times_overload(upstream: Upstream, start_service: StartServic
     service = start_service(LIMITS__MAX_IN_FLIGHT=PLACES)
     upstream.plays(latency=MODEL_SECONDS)
     async with Load(service.url, [KEY]) as load:
-        await load.callers(PLACES, seconds=2)
-        alone = await load.callers(PLACES, seconds=SECONDS)
-        capacity = len(alone) / SECONDS
-        await load.arrivals(10 * capacity, seconds=2)
+        capacity = len(await load.callers(PLACES, seconds=SECONDS)) / SECONDS
+        await load.arrivals(10 * capacity, seconds=1)
         before = service.memory()
-        crowded = await load.arrivals(10 * capacity, seconds=SECONDS)
+        rounds = [
+            (await load.callers(PLACES, seconds=SECONDS), await load.arrivals(10 * capacity, seconds=SECONDS))
+            for _ in range(ROUNDS)
+        ]
         grown = (service.memory() - before) / 2**20
-        await asyncio.sleep(0.5)
-        recovered = await load.callers(PLACES, seconds=2)
+        recovered = await load.callers(PLACES, seconds=1)
+    alone = [answer for calm, _ in rounds for answer in calm]
+    crowded = [answer for _, storm in rounds for answer in storm]
     accepted = [answer for answer in crowded if answer.status == 200]
     refused = [answer for answer in crowded if answer.status == 503]
-    goodput = len(accepted) / SECONDS
+    goodput = statistics.median(statuses(storm)[200] / len(calm) for calm, storm in rounds)
     row.shows(
-        capacity=f"{capacity:.1f}/s",
-        offered=f"{len(crowded) / SECONDS:.0f}/s",
-        goodput=f"{goodput:.1f}/s",
+        capacity=f"{len(alone) / ROUNDS / SECONDS:.1f}/s",
+        offered=f"{len(crowded) / ROUNDS / SECONDS:.0f}/s",
+        goodput=f"{goodput:.0%} of capacity",
         median=f"{milliseconds(alone):.0f} → {milliseconds(accepted):.0f} ms",
         refusal=f"{milliseconds(refused):.1f} ms",
         memory=f"{before / 2**20:.0f} MB {grown:+.1f} MB",
     )
     assert statuses(alone) == {200: len(alone)}
     assert set(statuses(crowded)) == {200, 503}
-    assert goodput >= 0.9 * capacity
+    assert goodput >= 0.9
     assert milliseconds(accepted) <= 2 * milliseconds(alone)
     assert milliseconds(accepted, 0.95) <= 2 * milliseconds(alone, 0.95)
     assert milliseconds(refused) < 100

@@ -27,6 +27,7 @@ class Balancer:
 
     def __init__(self) -> None:
         self.ready: dict[Service, bool] = {}
+        self.said: dict[Service, set[int]] = {}  # statuses of /readyz; 0 is no answer
         self._turn = count()
 
     def url(self) -> str:
@@ -38,6 +39,7 @@ class Balancer:
             for service in list(self.ready):
                 status, _ = await asyncio.to_thread(call, "GET", f"{service.url}/readyz")
                 self.ready[service] = status == 200
+                self.said.setdefault(service, set()).add(status)
             await asyncio.sleep(PROBE_EVERY)
 
 
@@ -81,4 +83,5 @@ async def test_sigterm_under_load(upstream: Upstream, start_service: StartServic
     assert len(streams) > 10
     assert all(b"event: done" in body and b"event: error" not in body for body in streams)
     assert [replica.exited for replica in replicas] == [0, 0]
+    assert all(503 in balancer.said[replica] for replica in replicas)
     assert max(took) <= DRAIN + LONGEST_RUN + 2
