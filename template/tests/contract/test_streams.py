@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import httpx2
 import pytest
 
+from conftest import KEY, StartService, client_of
 from processes import Service, Upstream
 from waiting import becomes
 
@@ -113,3 +115,25 @@ async def test_a_repeated_stream_gets_the_first_ones_answer(client: Client, upst
     second = await events(client, "hello", **{"Idempotency-Key": "stream-1"})
     assert first[-1] == second[-1]
     assert upstream.attempts() == 1
+
+
+@pytest.mark.proves("scale.backpressure")
+async def test_a_client_that_does_not_read_its_stream_loses_its_place(start_service: StartService) -> None:
+    service = start_service(
+        MODEL__PRIMARY="offline",
+        LIMITS__MAX_IN_FLIGHT=1,
+        LIMITS__MAX_BODY_BYTES=10_000_000,
+        LIMITS__BODY_TIMEOUT_SECONDS=0.5,
+        RUN__MAX_INPUT_CHARS=10_000_000,
+        BUDGET__TOKENS_PER_RUN=10_000_000,
+    )
+    # The offline model repeats its input a word at a time: more than the sockets' buffers hold.
+    body = json.dumps({"input": ("a" * 4000 + " ") * 2000, "stream": True}).encode()
+    head = f"POST /v1/runs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(("127.0.0.1", service.port))
+        deaf.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        await becomes(lambda: service.logs("client_gone"), within=60, what="the service gives it up")
+        async with client_of(service) as client:
+            assert (await client.post("/v1/runs", json={"input": "hello"})).status_code == 200

@@ -7,6 +7,7 @@ import uuid
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import BodyTimeout, BodyTooLarge, ServiceError
@@ -47,7 +48,8 @@ class Admission:
             request_id = uuid.uuid4().hex
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        response = _Response(send, {**_SECURITY_HEADERS, "X-Request-Id": request_id})
+        patience = service.settings.limits.body_timeout_seconds
+        response = _Response(send, {**_SECURITY_HEADERS, "X-Request-Id": request_id}, patience)
         if scope["path"] == "/docs":  # development's page of the API loads its scripts from elsewhere
             del response.headers["Content-Security-Policy"]
         if service.health.draining:
@@ -60,6 +62,8 @@ class Admission:
                 await self._app(scope, receive, response.send)
         except ServiceError as error:
             await response_of(error)(scope, receive, response.send)
+        except ClientDisconnect:
+            log.info("client_gone")  # its run was cancelled and is accounted for
         except Exception:
             log.exception("request_failed_unexpectedly")
             if response.status is not None:
@@ -92,10 +96,11 @@ class Admission:
 
 
 class _Response:
-    """Adds headers to whatever response is sent, and remembers its status."""
+    """Adds headers to whatever response is sent, remembers its status, and does not wait for ever to be read."""
 
-    def __init__(self, send: Send, headers: dict[str, str]) -> None:
+    def __init__(self, send: Send, headers: dict[str, str], patience: float) -> None:
         self._send = send
+        self._patience = patience
         self.headers = headers
         self.status: int | None = None
 
@@ -105,7 +110,11 @@ class _Response:
             headers = MutableHeaders(scope=message)
             for name, value in self.headers.items():
                 headers.setdefault(name, value)
-        await self._send(message)
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._send(message)
+        except TimeoutError:
+            raise ClientDisconnect from None  # a client that does not read holds no slot
 
 
 class _BoundedBody:
