@@ -14,7 +14,7 @@ from .errors import BudgetExceeded, DeadlineExceeded, InvalidInput, ModelUnavail
 from .guard import BulkheadFull
 from .models import falls_back
 
-_NO_TIME = "The run did not finish in time; ask for less or raise RUN__DEADLINE_SECONDS."
+_NO_TIME = "No answer came in time. Ask for less, or raise RUN__DEADLINE_SECONDS or GUARD__TIMEOUT_SECONDS."
 
 
 def translated(error: Exception, retry_after: float) -> ServiceError:
