@@ -128,7 +128,7 @@ async def test_a_client_that_does_not_read_its_stream_loses_its_place(start_serv
         BUDGET__TOKENS_PER_RUN=10_000_000,
     )
     # The offline model repeats its input a word at a time: more than the sockets' buffers hold.
-    body = json.dumps({"input": ("a" * 4000 + " ") * 2000, "stream": True}).encode()
+    body = json.dumps({"input": ("a" * 16_000 + " ") * 400, "stream": True}).encode()
     head = f"POST /v1/runs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
     with socket.socket() as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
