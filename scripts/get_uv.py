@@ -25,12 +25,15 @@ def uv_path() -> str:
         if candidate and runs([str(candidate), "--version"]):
             return str(candidate)
     print("No uv on PATH: installing one into .tools", file=sys.stderr)
-    python = TOOLS / "bin" / "python"
+    install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile", "--require-hashes"]
+    install += ["--requirement", str(LOCK)]
+    # This Python's own pip is the fast way; where it has none, as on Debian, a virtual environment brings one.
+    if runs([sys.executable, *install, "--target", str(TOOLS), "--upgrade"]):
+        return str(own)
     if not runs([sys.executable, "-m", "venv", "--clear", str(TOOLS)]):
         shutil.rmtree(TOOLS, ignore_errors=True)
         raise ToolMissing("Python's venv module is incomplete here; install it (Debian: apt-get install python3-venv).")
-    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-    if subprocess.run([*install, "--requirement", str(LOCK)], check=False).returncode != 0:
+    if subprocess.run([TOOLS / "bin" / "python", *install], check=False).returncode != 0:
         raise ToolMissing("uv could not be installed (pip says why above); check the network and pip's index settings.")
     return str(own)
 
