@@ -65,7 +65,6 @@ class Image:
     """A built image, unpacked."""
 
     def __init__(self, project: Path, name: str) -> None:
-        self.name = name
         bases = [f"--build-arg={stage}_IMAGE={BASE}" for stage in ("BUILDER", "RUNTIME")]
         options = ["--isolation=chroot", "--network=host", "--format=docker", "--pull-never", *bases]
         buildah("bud", "--quiet", *options, "--tag", name, project)
@@ -94,4 +93,3 @@ class Image:
 
     def remove(self) -> None:
         buildah("rm", self.container)
-        buildah("rmi", self.name)
