@@ -6,6 +6,7 @@ what is spent. The last run of a day may end over the limit, by no more than its
 """
 
 import asyncio
+import copy
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -39,10 +40,13 @@ class Budgets:
         return UsageLimits(total_tokens_limit=self._tokens_per_run, tool_calls_limit=self._tool_calls)
 
     @asynccontextmanager
-    async def reserve(self, tenant: str, run_id: str, model: str, seconds: float) -> AsyncGenerator[RunUsage]:
+    async def reserve(
+        self, tenant: str, run_id: str, model: str, seconds: float, earlier: RunUsage | None = None
+    ) -> AsyncGenerator[RunUsage]:
         """Holds a run's worth of `tenant`'s budget; books what the yielded usage says at the end.
 
-        A crashed run's reservation is given back a while after the `seconds` that it had.
+        What it says at the beginning, `earlier`, was booked before and counts for the limits of the run alone. A
+        crashed run's reservation is given back a while after the `seconds` that it had.
 
         Raises:
             BudgetExceeded: the day's budget is spent; `retry_after` is the time to midnight UTC.
@@ -59,11 +63,13 @@ class Budgets:
                 f"Tenant {tenant} has spent its budget for {now:%Y-%m-%d} (UTC).",
                 retry_after=(midnight - now).total_seconds(),
             )
-        usage = RunUsage()
+        earlier = earlier or RunUsage()
+        usage = copy.copy(earlier)
         try:
             yield usage
         finally:
-            spent = Amount(usage.total_tokens, int((usage.cost or 0) * _MICRO))
+            cost = (usage.cost or 0) - (earlier.cost or 0)
+            spent = Amount(usage.total_tokens - earlier.total_tokens, int(cost * _MICRO))
             # Shielded: a cancelled run has still cost what it cost.
             await asyncio.shield(self._state.settle(account, run_id, spent, _TWO_DAYS))
 

@@ -2,11 +2,11 @@
 
 import copy
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import HttpUrl, SecretStr
 from pydantic_ai import RunContext
@@ -31,6 +31,8 @@ from .outbound import Outbound
 from .secrets import Secrets
 from .settings import ModelSettings as ModelsSettings
 from .telemetry import metrics
+
+T = TypeVar("T")
 
 FALLBACK_SHARE = 0.5  # of the time that is left: the primary may not spend what the fallback needs
 
@@ -89,7 +91,14 @@ class GuardedModel(WrapperModel):
             with self._attempted():
                 return await self.wrapped.request(messages, model_settings, model_request_parameters)
 
-        response = await self._guard.call(attempt, share=self._share)
+        return self.signed(await self._guard.call(attempt, share=self._share))
+
+    async def guarded(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Another of its provider's calls, behind the same guard."""
+        return await self._guard.call(call)
+
+    def signed(self, response: ModelResponse) -> ModelResponse:
+        """An answer of this model's, noted, that says who gave it."""
         self._note(response.usage)
         response.metadata = {**(response.metadata or {}), _ANSWERED_BY: [self.role, self.name]}
         return response
@@ -138,7 +147,7 @@ class Models:
         self.names = "\x00".join(filter(None, (settings.primary, settings.fallback, settings.small)))
         self._secrets = secrets
         self._outbound = outbound
-        self._guards = guards
+        self.guards = guards
         fallback = [self._guarded("fallback", settings.fallback, 1.0)] if settings.fallback else []
         chain = [self._guarded("primary", settings.primary, FALLBACK_SHARE if fallback else 1.0), *fallback]
         self._big = _chained(chain)
@@ -163,8 +172,12 @@ class Models:
         models._small = models._big if self._small is self._big else wrap(self._small)
         return models
 
+    def alone(self) -> "Models":
+        """The first choice of each size, without those that stand in for it."""
+        return self.wrapped(lambda model: model.models[0] if isinstance(model, FallbackModel) else model)
+
     def _guarded(self, role: str, name: str, share: float) -> GuardedModel:
-        guard = self._guards.get(f"model_{role}", transient)
+        guard = self.guards.get(f"model_{role}", transient)
         return GuardedModel(self._plain(role, name), role, name, guard, share)
 
     def _plain(self, role: str, name: str) -> Model:

@@ -1,7 +1,8 @@
 """Every HTTP client of the service: one bounded pool an upstream, closed at exit, answers of bounded size."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -48,25 +49,31 @@ class Unavailable(Exception):
     """An API that a tool needs cannot be reached or does not answer as it should; its guard has tried."""
 
 
-class _KeyInForce(httpx2.Auth):
+class _SigningTransport(_BoundedTransport):
     """Puts the key in force into each request, so that rotation needs no restart and fails no call.
 
-    A key that the provider refuses is read again at once; when it has been rotated, the new one is tried.
+    A key that the provider refuses is read again at once; when it has been rotated, the new one is tried. Not httpx2's
+    `auth`, which belongs to the client: pydantic-ai refuses batches where it cannot see whose key that is.
     """
 
-    def __init__(self, key: Callable[[], SecretStr | None], refresh: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, key: Callable[[], SecretStr | None], refresh: Callable[[], Awaitable[None]], **options: Any
+    ) -> None:
+        super().__init__(**options)
         self._key = key
         self._refresh = refresh
 
-    async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         key = self._sign(request)
-        response = yield request
+        response = await super().handle_async_request(request)
         if response.status_code == 401 and key is not None:
             if self._key() == key:
                 await self._refresh()
             if self._key() != key:
+                await response.aclose()
                 self._sign(request)
-                yield request
+                return await super().handle_async_request(request)
+        return response
 
     def _sign(self, request: httpx2.Request) -> SecretStr | None:
         if key := self._key():
@@ -88,6 +95,12 @@ def transient(error: BaseException) -> bool:
     return isinstance(error, httpx2.TransportError | TimeoutError | OSError)
 
 
+def never_connected(error: BaseException) -> bool:
+    """Whether a call failed before anything of it was sent; an SDK's error names its cause."""
+    causes = (error, error.__cause__, error.__cause__ and error.__cause__.__cause__)
+    return any(isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout) for cause in causes)
+
+
 class Outbound:
     """Makes and owns the clients. Each caller's requests still go through its guard."""
 
@@ -101,7 +114,7 @@ class Outbound:
         self, key: Callable[[], SecretStr | None], refresh: Callable[[], Awaitable[None]]
     ) -> httpx2.AsyncClient:
         """A client for a model's SDK, which signs with the key in force; `refresh` is asked for a newer one."""
-        return self._client(auth=_KeyInForce(key, refresh))
+        return self._client(partial(_SigningTransport, key, refresh))
 
     async def get_json(self, dependency: str, url: str, params: dict[str, str], *, timeout: float = 5.0) -> Any:
         """The JSON at `url`, for tools. Private address ranges are refused unless the host is listed as allowed.
@@ -152,17 +165,16 @@ class Outbound:
     async def aclose(self) -> None:
         await self._stack.aclose()
 
-    def _client(self, **options: Any) -> httpx2.AsyncClient:
+    def _client(self, transport: Callable[..., _BoundedTransport] = _BoundedTransport) -> httpx2.AsyncClient:
         guard = self._settings.guard
         client = httpx2.AsyncClient(
-            transport=_BoundedTransport(
+            transport=transport(
                 limits=httpx2.Limits(
                     max_connections=guard.max_concurrent, max_keepalive_connections=guard.max_concurrent
                 )
             ),
             timeout=httpx2.Timeout(guard.timeout_seconds, connect=min(5.0, guard.timeout_seconds)),
             follow_redirects=False,
-            **options,
         )
         self._stack.push_async_callback(client.aclose)
         return client

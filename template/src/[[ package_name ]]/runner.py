@@ -6,12 +6,11 @@ deadline → kill switch → budget → cache → agent (its calls guarded) → 
 import copy
 import hashlib
 import time
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
+from pydantic_ai import PendingModelResponse
 from pydantic_ai.capabilities import AbstractCapability
-from pydantic_ai.models import Model
 
 from .agent.agent import agent
 from .agent.deps import Deps
@@ -29,11 +28,13 @@ from .secrets import Secrets
 from .settings import Settings
 from .state import State
 from .streaming import AnswerStream
-from .task import NOTHING, Emit, Progress, RunResult, Task
+from .task import NOTHING, Emit, Pending, Progress, RunResult, Task
 from .telemetry import metrics
 from .telemetry.audit import Audit
 
 log = structlog.get_logger(__name__)
+
+_PENDING = "pending"
 
 
 class Runner:
@@ -52,16 +53,24 @@ class Runner:
         self._budgets = Budgets(state, settings.budget, settings.run)
         self._cache = Once(state, "answer:")
         self._capabilities: list[AbstractCapability[Deps]] = []
+        self._outputs: Any = None
+
+    @property
+    def models(self) -> Models:
+        """What its runs are answered by."""
+        return self._models
 
     def extended(
-        self,
-        wrap: Callable[[Model], Model],
-        capabilities: Callable[[Mapping[str, Model]], list[AbstractCapability[Deps]]],
+        self, models: Models, capabilities: list[AbstractCapability[Deps]], *, may_end_pending: bool = False
     ) -> "Runner":
-        """A runner on the same path whose agent has more capabilities, made for its models once they are wrapped."""
+        """A runner on the same path, with these models, whose agent has more capabilities.
+
+        One that `may_end_pending` does not wait for what the provider does in its own time.
+        """
         extended = copy.copy(self)
-        extended._models = self._models.wrapped(wrap)
-        extended._capabilities = capabilities(extended._models.by_size)
+        extended._models = models
+        extended._capabilities = capabilities
+        extended._outputs = [agent.output_type, PendingModelResponse] if may_end_pending else None
         return extended
 
     async def run(self, task: Task, emit: Emit | None = None) -> RunResult:
@@ -69,6 +78,7 @@ class Runner:
 
         Raises:
             ServiceError: with the status that a door should give.
+            Pending: the answer comes later; only where the runner may end so.
             CancelledError: the caller went away; what was spent until then is accounted for.
         """
         run = Progress(task, emit)
@@ -78,10 +88,14 @@ class Runner:
             async with deadline(seconds):
                 await self._flags.check_kill_switch()
                 primary = self._models.settings.primary
-                async with self._budgets.reserve(task.tenant, task.run_id, primary, seconds) as run.usage:
+                earlier = task.resumes.usage if task.resumes else None
+                async with self._budgets.reserve(task.tenant, task.run_id, primary, seconds, earlier) as run.usage:
                     result = await self._cached(run)
             run.outcome = "degraded" if result.degraded else "ok"
             return result
+        except Pending:
+            run.outcome = _PENDING
+            raise
         except ServiceError as error:
             run.outcome = error.slug
             raise
@@ -95,12 +109,13 @@ class Runner:
             run.outcome = "cancelled"
             raise
         finally:
-            self._account(run)
+            if run.outcome != _PENDING:  # the run that goes on with it accounts for both
+                self._account(run)
 
     async def _cached(self, run: Progress) -> RunResult:
         """The answer from the cache, or the agent's; concurrent identical tasks of a tenant share one."""
         task, cache = run.task, self._settings.cache
-        if not cache.ttl_seconds or task.conversation_id or task.history or run.emit:
+        if not cache.ttl_seconds or task.conversation_id or task.history or run.emit or self._outputs:
             return await self._answer(run)
         key = hashlib.sha256(
             "\x00".join(
@@ -133,7 +148,7 @@ class Runner:
         task, limits = run.task, self._settings.run
         text = clean_input(task.input, limits.max_input_chars)
         conversation = None
-        history = list(task.history)
+        history = list(task.resumes.messages if task.resumes else task.history)
         if task.conversation_id:
             conversation = TenantConversation(
                 self._state,
@@ -148,9 +163,10 @@ class Runner:
         token = answers.set(run.answers)
         try:
             result = await agent.run(
-                text,
+                None if task.resumes else text,
+                output_type=self._outputs,
                 deps=self._deps,
-                model=self._models.route(text, follows_up=bool(history)),
+                model=self._models.route(text, follows_up=bool(history) and not task.resumes),
                 message_history=history or None,
                 instructions=task.instructions,
                 model_settings=task.model_settings,
@@ -162,6 +178,8 @@ class Runner:
         finally:
             answers.reset(token)
         run.answers.models = run.answers.models or answered(result.new_messages())
+        if isinstance(result.output, PendingModelResponse):
+            raise Pending(result.all_messages(), copy.copy(run.usage))
         if stream:
             await stream.finish()
         if conversation:

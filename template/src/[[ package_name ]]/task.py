@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel
@@ -13,6 +13,20 @@ from pydantic_ai.usage import RunUsage
 from .models import Answers
 
 Emit = Callable[[str], Awaitable[None]]
+
+
+class Pending(Exception):
+    """The provider still works on an answer of the model's: the run has ended and can be gone on with later.
+
+    Args:
+        messages: the run so far, whose last one is the answer to come.
+        usage: what it took so far.
+    """
+
+    def __init__(self, messages: Sequence[ModelMessage], usage: RunUsage) -> None:
+        super().__init__("the answer is not there yet")
+        self.messages = messages
+        self.usage = usage
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,7 @@ class Task:
         model_settings: temperature and the like, where the door lets callers choose.
         metadata: goes into the run's log line, for the caller's own use.
         deadline_seconds: total time of the run, where it is not RUN__DEADLINE_SECONDS.
+        resumes: the run that this one goes on with.
     """
 
     input: str
@@ -40,6 +55,7 @@ class Task:
     model_settings: ModelSettings = field(default_factory=ModelSettings)
     metadata: Mapping[str, object] = field(default_factory=dict)
     deadline_seconds: float | None = None
+    resumes: Pending | None = None
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 

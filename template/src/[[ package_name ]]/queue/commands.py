@@ -3,17 +3,19 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
 from ..errors import ServiceError
 from ..secrets import Secrets
+from ..settings import Settings
 from ..telemetry import logs
 from ..telemetry.audit import Audit
 from ..terminal import fail, operator, settings, telemetry_of
 
 if TYPE_CHECKING:
+    from ..models import Models
     from .records import TaskView
     from .tasks import Tasks  # importing DBOS takes a second, which only these commands shall cost
 
@@ -40,6 +42,9 @@ def submit(
     text: str,
     tenant: Tenant = "local",
     id: Annotated[str | None, typer.Option(help="an id of your choice; used twice, it is one task")] = None,
+    urgency: Annotated[
+        Literal["normal", "batch"], typer.Option(help="batch: may wait up to a day, for about half the price")
+    ] = "normal",
     priority: Annotated[int, typer.Option(min=1, max=9, help="1 is done first")] = 5,
     delay: Annotated[float, typer.Option(min=0, help="seconds before it may begin")] = 0,
     wait: Annotated[bool, typer.Option(help="until it has ended")] = False,
@@ -49,14 +54,14 @@ def submit(
     async def run(tasks: "Tasks") -> "TaskView":
         from .records import TaskRequest
 
-        request = TaskRequest(input=text, id=id, priority=priority, delay_seconds=delay)
+        request = TaskRequest(input=text, id=id, urgency=urgency, priority=priority, delay_seconds=delay)
         view, _ = await tasks.submit(request, tenant=tenant, actor=operator())
         while wait and not view.status.final:
             await asyncio.sleep(0.2)
             view = await tasks.get(view.id, tenant=tenant)
         return view
 
-    _show(_with_tasks(run))
+    _show(_with_tasks(run, with_models=urgency == "batch"))
 
 
 @queue_app.command()
@@ -95,7 +100,7 @@ def _show(view: "TaskView") -> None:
     typer.echo(view.model_dump_json(exclude_none=True))
 
 
-def _with_tasks(work: Callable[["Tasks"], Awaitable[T]]) -> T:
+def _with_tasks(work: Callable[["Tasks"], Awaitable[T]], *, with_models: bool = False) -> T:
     from .database import Database
     from .tasks import Tasks
 
@@ -105,7 +110,8 @@ def _with_tasks(work: Callable[["Tasks"], Awaitable[T]]) -> T:
         database = Database(current.queue.database_url.get_secret_value())
         try:
             await asyncio.to_thread(database.prepare)
-            return await work(Tasks(current, database, Audit(current.audit_file, sys.stderr)))
+            models = _models(current) if with_models else None
+            return await work(Tasks(current, database, Audit(current.audit_file, sys.stderr), models))
         finally:
             database.close()
 
@@ -114,3 +120,13 @@ def _with_tasks(work: Callable[["Tasks"], Awaitable[T]]) -> T:
         return asyncio.run(connected())
     except ServiceError as error:
         fail(f"{error.title}: {error.detail}", 1)
+
+
+def _models(current: Settings) -> "Models":
+    """The models as a worker has them; importing a provider takes seconds, which only these commands shall cost."""
+    from ..guard import Guards
+    from ..models import Models
+    from ..outbound import Outbound
+
+    guards = Guards(current.guard)
+    return Models(current.model, Secrets(current), Outbound(current, guards), guards)

@@ -14,6 +14,7 @@ POOL_SIZE = 20
 Unreachable = sa.exc.SQLAlchemyError
 WORKFLOW = "task"
 QUEUE = "tasks"
+BATCHES = "batches"  # tasks that wait for hours and do nothing take no place in the other
 # Two sides of one promise: a worker that is alive is never robbed, a dead one's tasks go on within 15 seconds.
 BEAT_SECONDS = 1.0
 DEAD_SECONDS = 12.0  # a process that stands still for ten seconds is late by eleven
@@ -72,8 +73,9 @@ class Database:
         row = self._one(
             f"SELECT count(*) AS tasks, min(CASE WHEN status = 'ENQUEUED' THEN updated_at END) AS oldest,"  # noqa: S608
             f" {self._now} AS now FROM {self._tasks}"
-            " WHERE queue_name = :queue AND status IN ('ENQUEUED', 'DELAYED')",
+            " WHERE queue_name IN (:queue, :batches) AND status IN ('ENQUEUED', 'DELAYED')",
             queue=QUEUE,
+            batches=BATCHES,
         )
         return Depth(row.tasks, max(0.0, row.now - row.oldest / 1000) if row.oldest else 0.0)
 

@@ -2,6 +2,9 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
 import structlog
 from pydantic_ai.messages import ModelMessage, ModelResponse
@@ -15,6 +18,7 @@ from ..guard import time_remaining
 from ..settings import QueueSettings
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 class PatientModel(WrapperModel):
@@ -34,18 +38,24 @@ class PatientModel(WrapperModel):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
-        for attempt in range(1, self._patience.attempts + 1):
-            try:
-                return await self.wrapped.request(messages, model_settings, model_request_parameters)
-            except Exception as error:
-                known = translated(error, 0)
-                seconds = pause(attempt, known.retry_after, self._patience)
-                left = time_remaining()
-                if not worth_another(known) or attempt == self._patience.attempts or (left and left < seconds):
-                    raise
-                log.info("task_waits", attempt=attempt, seconds=round(seconds, 2), error=known.slug)
-                await asyncio.sleep(seconds)
-        raise AssertionError("unreachable")  # the last attempt returns or raises
+        request = partial(self.wrapped.request, messages, model_settings, model_request_parameters)
+        return await patiently(request, self._patience)
+
+
+async def patiently(call: Callable[[], Awaitable[T]], settings: QueueSettings) -> T:
+    """Awaits `call`, again with growing pauses while it fails for a passing reason and there is time."""
+    for attempt in range(1, settings.attempts + 1):
+        try:
+            return await call()
+        except Exception as error:
+            known = translated(error, 0)
+            seconds = pause(attempt, known.retry_after, settings)
+            left = time_remaining()
+            if not worth_another(known) or attempt == settings.attempts or (left and left < seconds):
+                raise
+            log.info("task_waits", attempt=attempt, seconds=round(seconds, 2), error=known.slug)
+            await asyncio.sleep(seconds)
+    raise AssertionError("unreachable")  # the last attempt returns or raises
 
 
 def worth_another(error: ServiceError) -> bool:

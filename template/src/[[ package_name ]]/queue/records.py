@@ -3,15 +3,16 @@
 import hashlib
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from dbos import WorkflowStatus
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from ..task import RunResult
 from .serial import TaskEnded
 
 MetadataValue = Annotated[str, Field(max_length=256)] | int | float | bool | None
+Urgency = Literal["normal", "batch"]
 TaskId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$")]
 
 
@@ -52,11 +53,20 @@ class TaskRequest(BaseModel, extra="forbid"):
         None, max_length=16, description="comes back in log lines and events"
     )
     id: TaskId | None = Field(None, description="an id of your choice; submitted twice, it is one task")
+    urgency: Urgency = Field(
+        "normal", description="batch: can wait up to a day, for about half the price; not in a conversation"
+    )
     priority: int = Field(5, ge=1, le=9, description="1 is done first, 9 last, among the tasks of a tenant")
     delay_seconds: float = Field(0, ge=0, le=30 * 86_400, description="not begun before this has passed")
     deadline_seconds: float | None = Field(
         None, gt=0, le=30 * 86_400, description="given up when it is not done this long after it could begin"
     )
+
+    @model_validator(mode="after")
+    def _conversations_do_not_wait(self) -> Self:
+        if self.urgency == "batch" and self.conversation_id:
+            raise ValueError("a conversation goes on in the meantime: leave conversation_id or urgency out")
+        return self
 
 
 class Spec(BaseModel):

@@ -15,13 +15,15 @@ from dbos import DBOSClient, EnqueueOptions, WorkflowStatus, error
 from opentelemetry import propagate
 
 from ..errors import Conflict, NotFound, Overloaded, StateUnavailable
+from ..models import Models
 from ..sanitize import clean_input
 from ..service import Service
 from ..settings import Settings
 from ..telemetry.audit import Audit
 from . import meters
+from .batch_models import check_batch_api
 from .cursor import Place
-from .database import QUEUE, WORKFLOW, Database, Depth, Unreachable
+from .database import BATCHES, QUEUE, WORKFLOW, Database, Depth, Unreachable
 from .depth import Gauge
 from .events import Events, event_of, options_of
 from .records import STORED, Page, Spec, Status, TaskRequest, TaskView, stored_id
@@ -47,11 +49,12 @@ class Facts:
 class Tasks:
     """The queue as clients see it. Made once a process, closed with its database."""
 
-    def __init__(self, settings: Settings, database: Database, audit: Audit) -> None:
+    def __init__(self, settings: Settings, database: Database, audit: Audit, models: Models | None = None) -> None:
         self._settings = settings
         self._database = database
         self._client: DBOSClient = database.client()
         self._audit = audit
+        self._models = models
         self.events = Events(settings.events, self._client)
         self._gauge = Gauge(database)
 
@@ -65,16 +68,19 @@ class Tasks:
             StateUnavailable: the database cannot be reached; nothing is stored.
         """
         clean_input(request.input, self._settings.run.max_input_chars)
+        if request.urgency == "batch" and self._models:
+            check_batch_api(self._models)
         await self._make_sure_of_room()
         request = request.model_copy(update={"id": request.id or uuid.uuid4().hex})
         trace: dict[str, str] = {}
         propagate.inject(trace)
         spec = Spec(request=request, tenant=tenant, actor=actor, trace=trace)
         workflow_id = stored_id(tenant, str(request.id))
-        patience = request.deadline_seconds or self._settings.queue.deadline_seconds
+        queue = BATCHES if request.urgency == "batch" else QUEUE
+        patience = request.deadline_seconds or self._patience(queue)
         options: EnqueueOptions = {
             "workflow_name": WORKFLOW,
-            "queue_name": QUEUE,
+            "queue_name": queue,
             "workflow_id": workflow_id,
             "workflow_id_reuse_policy": "reject",
             "queue_partition_key": tenant,
@@ -137,10 +143,11 @@ class Tasks:
         failed = [step["function_id"] for step in steps if step["error"] is not None]
         done = [step["function_id"] for step in steps]
         again = min(failed, default=max(done, default=0) + 1)
-        afresh = {"deadline_at": time.time() + self._settings.queue.deadline_seconds, "strikes": 0}
+        queue = known.queue_name or QUEUE
+        afresh = {"deadline_at": time.time() + self._patience(queue), "strikes": 0}
         await self._asked(partial(self._client.update_workflow_attributes_async, workflow_id, afresh, merge=True))
         rewind = self._client.rewind_workflow_async
-        await self._asked(partial(rewind, workflow_id, start_step=again, queue_name=QUEUE, queue_partition_key=tenant))
+        await self._asked(partial(rewind, workflow_id, start_step=again, queue_name=queue, queue_partition_key=tenant))
         self._audit.record("task.retry", actor=actor, outcome="ok", tenant=tenant, task=task_id)
         return await self.get(task_id, tenant=tenant)
 
@@ -218,6 +225,11 @@ class Tasks:
                 accepted = event_of("accepted", options["workflow_id"], spec)
                 self._client.enqueue_in_transaction(connection, options_of(accepted), accepted.model_dump_json(), 1)
 
+    def _patience(self, queue: str) -> float:
+        """Seconds before a task without a deadline of its own is given up."""
+        settings = self._settings.queue
+        return settings.batch_deadline_seconds if queue == BATCHES else settings.deadline_seconds
+
     async def _make_sure_of_room(self) -> None:
         limit = self._settings.queue.max_depth
         if (await self.sample()).tasks >= limit:
@@ -250,7 +262,7 @@ async def open_tasks(service: Service) -> AsyncGenerator[tuple[Tasks, Database]]
     database = Database(service.settings.queue.database_url.get_secret_value())
     try:
         await asyncio.to_thread(database.prepare)
-        tasks = Tasks(service.settings, database, service.audit)
+        tasks = Tasks(service.settings, database, service.audit, service.runner.models)
         yield tasks, database
         tasks.close()
     finally:

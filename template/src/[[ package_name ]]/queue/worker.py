@@ -14,7 +14,7 @@ from ..secrets import Secrets
 from ..service import Service, open_service
 from ..settings import Settings
 from . import events
-from .database import QUEUE, Database, log_as_everybody
+from .database import BATCHES, QUEUE, Database, log_as_everybody
 from .events import Delivery
 from .heartbeat import Heartbeat
 from .probes import Probes
@@ -41,13 +41,15 @@ async def _work(secrets: Secrets) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with open_service(secrets) as service, open_tasks(service) as (tasks, database):
         with Probes(service.health, tasks, settings, asyncio.get_running_loop()) as probes:
-            heartbeat = await _launch(service, tasks, database)
+            workflow = TaskWorkflow(service, tasks)
+            heartbeat = await _launch(service, tasks, database, workflow)
             log.info("working", address=f"http://{settings.host}:{probes.port}", concurrency=settings.queue.concurrency)
             sampling = asyncio.create_task(_keep_sampling(tasks))
             await stopping.wait()
             service.health.draining = True
             log.info("draining")
             sampling.cancel()
+            workflow.batches.leave()
             # Takes nothing more and waits for what runs; in a thread, as what runs needs this one.
             await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=int(settings.queue.grace_seconds))
             await _end_what_runs()
@@ -55,18 +57,18 @@ async def _work(secrets: Secrets) -> None:
     log.info("stopped")
 
 
-async def _launch(service: Service, tasks: Tasks, database: Database) -> Heartbeat:
+async def _launch(service: Service, tasks: Tasks, database: Database, workflow: TaskWorkflow) -> Heartbeat:
     settings = service.settings.queue
     executor_id = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     heartbeat = Heartbeat(database, executor_id)
     await asyncio.to_thread(database.beat, executor_id)
     DBOS(config=config_of(service.settings, database, executor_id))
     log_as_everybody()
-    TaskWorkflow(service, tasks).register()
+    workflow.register()
     Delivery(service.settings.events, service.outbound, tasks.events).register()
     schedules = Schedules(settings.schedules, tasks)
     schedules.register()
-    DBOS.listen_queues([QUEUE, events.QUEUE])
+    DBOS.listen_queues([QUEUE, BATCHES, events.QUEUE])
     DBOS.launch()  # in the running loop, so that workflows run in it too, beside the clients they use
     await DBOS.register_queue_async(
         QUEUE,
@@ -74,6 +76,13 @@ async def _launch(service: Service, tasks: Tasks, database: Database) -> Heartbe
         global_concurrency=settings.global_concurrency,
         partition_concurrency=settings.tenant_concurrency,
         partition_worker_concurrency=settings.concurrency,
+        polling_interval_sec=settings.poll_seconds,
+        on_conflict="always_update",
+    )
+    await DBOS.register_queue_async(
+        BATCHES,
+        worker_concurrency=settings.batch_concurrency,
+        partition_worker_concurrency=settings.batch_concurrency,
         polling_interval_sec=settings.poll_seconds,
         on_conflict="always_update",
     )

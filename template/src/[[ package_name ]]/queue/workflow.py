@@ -6,24 +6,27 @@ WORKFLOW_VERSION must go up when the order of steps changes: see docs/queue.md.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, cast
 
 import structlog
 from dbos import DBOS
 from opentelemetry import context, propagate, trace
-from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.durable_exec.dbos import DBOSDurability, StepConfig
-from pydantic_ai.models import Model
 
 from .. import steps
 from ..agent.agent import agent
 from ..agent.deps import Deps
 from ..errors import DeadlineExceeded, ServiceError
+from ..models import GuardedModel
 from ..runner import Runner
 from ..service import Service
-from ..task import RunResult, Task
+from ..task import Pending, RunResult, Task
 from . import meters
+from .batch_models import BatchModel, gathering, not_taken
+from .batching import Batches
 from .database import WORKFLOW
 from .events import event_of
 from .patience import PatientModel, pause, worth_another
@@ -33,6 +36,7 @@ from .tasks import Facts, Tasks
 
 log = structlog.get_logger(__name__)
 tracer = trace.get_tracer(__name__)
+Run = Callable[[Task], Awaitable[RunResult]]
 
 WORKFLOW_VERSION = "1"
 
@@ -47,19 +51,25 @@ class BoundOnce(DBOSDurability[Deps]):
         return self._bound
 
 
-def durable(service: Service) -> Runner:
-    """The service's runner, for use inside a workflow: what a model has answered is recorded, and not asked again."""
-    settings = service.settings.queue
+def durable(service: Service) -> tuple[Runner, Runner]:
+    """The service's runner, for use inside a workflow: what a model has answered is recorded, and not asked again.
+
+    And the one whose models are asked through their providers' batch API.
+    """
+    runner, settings = service.runner, service.settings.queue
+    creating = runner.models.guards.get("model_batch", not_taken)
+    asked = runner.models.wrapped(lambda model: PatientModel(model, settings))
+    batched = runner.models.alone().wrapped(lambda model: BatchModel(cast(GuardedModel, model), creating, settings))
     # Preemptible: a cancelled task's model call is broken off. DBOS knows the word, pydantic-ai's type of it not yet.
     options = cast(StepConfig, {"preemptible": True})
-
-    def capabilities(models: Mapping[str, Model]) -> list[AbstractCapability[Deps]]:
-        durability = BoundOnce(models=models, model_step_config=options)
-        agent.model = models["big"]  # binding wants to see one; each run still names its own
-        durability.for_agent(agent)
-        return [durability]
-
-    return service.runner.extended(lambda model: PatientModel(model, settings), capabilities)
+    models = {**asked.by_size, **{f"batch-{size}": model for size, model in batched.by_size.items()}}
+    durability = BoundOnce(models=models, model_step_config=options)
+    agent.model = models["big"]  # binding wants to see one; each run still names its own
+    durability.for_agent(agent)
+    return (
+        runner.extended(asked, [durability]),
+        runner.extended(batched, [durability, gathering(settings)], may_end_pending=True),
+    )
 
 
 class _Recorder:
@@ -88,7 +98,8 @@ class TaskWorkflow:
         self._service = service
         self._settings = service.settings.queue
         self._tasks = tasks
-        self._runner = durable(service)
+        self._runner, self._batched = durable(service)
+        self.batches = Batches(self._batched.models, self._settings)
         self._suspect = asyncio.Lock()
 
     def register(self) -> None:
@@ -126,29 +137,47 @@ class TaskWorkflow:
         if facts.takeovers:
             meters.TAKEOVERS.add(1)
             log.warning("task_taken_over", takeovers=facts.takeovers)
-        if not facts.takeovers or facts.takeovers < self._suspected_from:
-            return await self._tries(workflow_id, spec, facts)
+        watched = partial(self._watched, workflow_id, facts)
+        if spec.request.urgency == "normal":
+            async with watched():
+                return await self._tries(workflow_id, spec, facts, self._runner.run)
+
+        async def stretch(task: Task) -> RunResult:
+            async with watched():
+                return await self._batched.run(task)
+
+        async def run(task: Task) -> RunResult:
+            return await self.batches.run(task, facts.deadline_at, stretch)
+
+        return await self._tries(workflow_id, spec, facts, run)
+
+    @asynccontextmanager
+    async def _watched(self, workflow_id: str, facts: Facts) -> AsyncGenerator[None]:
+        """Around what may kill a worker.
+
+        Those that ran beside a task that kills its worker lose theirs as often. So from some takeovers on a task is a
+        suspect: suspects run one at a time in a worker, and what counts against a task is how often it was the one.
+        """
+        suspected_from = min(2, self._settings.max_takeovers)
+        if not facts.takeovers or facts.takeovers < suspected_from:
+            yield
+            return
         async with self._suspect:
-            if facts.strikes >= self._settings.max_takeovers - self._suspected_from + 1:
+            if facts.strikes >= self._settings.max_takeovers - suspected_from + 1:
                 raise TaskEnded(TaskEnded.DEAD, "worker-lost", f"Its worker died {facts.takeovers} times.")
             await self._tasks.strike(workflow_id, facts.strikes + 1)
-            return await self._tries(workflow_id, spec, facts)
+            try:
+                yield
+            except Pending:  # to wait for a provider harms no worker, and every one that is stopped hands it on
+                await self._tasks.strike(workflow_id, facts.strikes)
+                raise
 
-    @property
-    def _suspected_from(self) -> int:
-        """Takeovers after which a task is a suspect.
-
-        Those that ran beside a task that kills its worker lose theirs as often. So suspects run one at a time in a
-        worker, and what counts against a task is how often it was the one.
-        """
-        return min(2, self._settings.max_takeovers)
-
-    async def _tries(self, workflow_id: str, spec: Spec, facts: Facts) -> RunResult:
+    async def _tries(self, workflow_id: str, spec: Spec, facts: Facts, run: Run) -> RunResult:
         await self._tasks.events.tell(event_of("started", workflow_id, spec))
         attempt = 1
         while True:
             try:
-                return await self._run(public_id(workflow_id), spec, facts.deadline_at - time.time())
+                return await _once(run, public_id(workflow_id), spec, facts.deadline_at - time.time())
             except ServiceError as error:
                 if error.status == 500:
                     raise TaskEnded(TaskEnded.DEAD, error.slug, error.detail) from error
@@ -159,30 +188,31 @@ class TaskWorkflow:
                 await DBOS.sleep_async(pause(attempt, error.retry_after, self._settings))
                 attempt += 1
 
-    async def _run(self, task_id: str, spec: Spec, seconds: float) -> RunResult:
-        if seconds <= 0:
-            raise TaskEnded(TaskEnded.FAILED, DeadlineExceeded.slug, "Its deadline passed before it was done.")
-        request = spec.request
-        task = Task(
-            input=request.input,
-            tenant=spec.tenant,
-            actor=spec.actor,
-            conversation_id=request.conversation_id,
-            metadata=request.metadata or {},
-            deadline_seconds=seconds,
-            run_id=task_id,
-        )
-        try:
-            return await self._runner.run(task)
-        except DeadlineExceeded as error:
-            raise TaskEnded(TaskEnded.FAILED, error.slug, "Its deadline passed before it was done.") from error
-
     async def _ended(self, spec: Spec, workflow_id: str, outcome: str, error: Failure | None = None) -> None:
         await self._tasks.events.tell(event_of(outcome, workflow_id, spec, error))
         meters.TASKS.add(1, {"outcome": outcome})
         log.info("task", outcome=outcome)
         facts = {"tenant": spec.tenant, "task": public_id(workflow_id)}
         self._service.audit.record("task", actor=spec.actor, outcome=outcome, **facts)
+
+
+async def _once(run: Run, task_id: str, spec: Spec, seconds: float) -> RunResult:
+    if seconds <= 0:
+        raise TaskEnded(TaskEnded.FAILED, DeadlineExceeded.slug, "Its deadline passed before it was done.")
+    request = spec.request
+    task = Task(
+        input=request.input,
+        tenant=spec.tenant,
+        actor=spec.actor,
+        conversation_id=request.conversation_id,
+        metadata=request.metadata or {},
+        deadline_seconds=seconds,
+        run_id=task_id,
+    )
+    try:
+        return await run(task)
+    except DeadlineExceeded as error:
+        raise TaskEnded(TaskEnded.FAILED, error.slug, "Its deadline passed before it was done.") from error
 
 
 # Patience with the model was had already, in the step; a budget is not refilled by waiting a minute.
