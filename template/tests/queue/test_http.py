@@ -171,3 +171,13 @@ async def test_a_full_queue_answers_503(tasks: httpx2.AsyncClient) -> None:
     for answer in answers:
         if answer.status_code == 202:
             await tasks.delete(answer.headers["location"])
+
+
+@pytest.mark.proves("cost.batching")
+async def test_a_model_without_a_batch_api_refuses_tasks_that_want_it(tasks: httpx2.AsyncClient) -> None:
+    response = await tasks.post("/v1/tasks", json={"input": "hello", "urgency": "batch", "id": "refused"})
+    assert response.status_code == 422
+    assert "The model openai-chat:primary has no batch API" in response.json()["detail"]
+    assert (await tasks.get("/v1/tasks/refused")).status_code == 404
+    response = await tasks.post("/v1/tasks", json={"input": "hello", "urgency": "batch", "conversation_id": "one"})
+    assert response.status_code == 422
