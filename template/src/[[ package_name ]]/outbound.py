@@ -53,7 +53,7 @@ class _SigningTransport(_BoundedTransport):
     """Puts the key in force into each request, so that rotation needs no restart and fails no call.
 
     A key that the provider refuses is read again at once; when it has been rotated, the new one is tried. Not httpx2's
-    `auth`, which belongs to the client: pydantic-ai refuses batches where it cannot see whose key that is.
+    `auth`: where a client has that, pydantic-ai cannot tell whose calls it may put together, and refuses to.
     """
 
     def __init__(
