@@ -8,7 +8,6 @@ goes on looking, at the batch that the record of the submission names.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import cast
@@ -105,9 +104,11 @@ class Batches:
             await DBOS.run_step_async({"name": "batch", "preemptible": True}, look)
         except (error.DBOSWorkflowCancelledError, DeadlineExceeded):
             if batch.request_count == 1:  # a provider cancels whole batches; others' requests are not ours to cancel
-                with suppress(Exception):
+                try:
                     await model.batch_cancel(batch)
                     log.info("batch_cancelled", batch=batch.id)
+                except Exception as failure:  # noqa: BLE001 the task has ended, whatever the provider says
+                    log.warning("batch_not_cancelled", batch=batch.id, error=type(failure).__name__)
             raise
         finally:
             self._waiting.discard(this)
