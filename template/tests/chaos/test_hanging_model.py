@@ -54,7 +54,6 @@ async def test_model_hangs_for_ever(fault: str, upstream: Upstream, start_servic
     assert statuses(hung) == {504: 2 * PLACES}
     assert attempts == 2 * PLACES
     assert min(late) >= -0.05
-    assert statistics.median(late) <= 0.25
-    assert max(late) <= 1.0
+    assert max(late) <= 0.25
     assert statuses(answers) == {200: PLACES}
     assert at_once == PLACES

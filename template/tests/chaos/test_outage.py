@@ -72,18 +72,14 @@ async def test_both_models_down_for_a_minute(upstream: Upstream, start_service: 
         before, first = service.memory(), len(load.answers)
         await asyncio.sleep(50)
         grown, answers = (service.memory() - before) / 2**20, load.answers[first:]
-    # A busy machine makes everything late at times: what counts is the calmest of some pieces, each long enough.
-    piece = max(1, len(answers) // 5)
-    medians = [milliseconds(answers[at : at + piece]) for at in range(0, len(answers) - piece + 1, piece)]
     row.shows(
         statuses=statuses(answers),
         median=f"{milliseconds(answers):.1f} ms",
-        calmest_ten_seconds=f"{min(medians):.1f} ms",
         p99=f"{milliseconds(answers, 0.99):.0f} ms",
         attempts_a_run=upstream.attempts(None) / len(load.answers),
         memory=f"{before / 2**20:.0f} MB {grown:+.1f} MB",
     )
     assert statuses(answers) == {503: len(answers)}
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
-    assert min(medians) < 20
+    assert milliseconds(answers) < 20
     assert grown < 5
