@@ -2,10 +2,8 @@
 
 import copy
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import HttpUrl, SecretStr
@@ -26,6 +24,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
 from .agent.offline import offline_model
+from .answers import ANSWERED_BY, answers
 from .guard import BulkheadFull, CircuitOpen, Guard, Guards
 from .outbound import Outbound
 from .secrets import Secrets
@@ -35,23 +34,6 @@ from .telemetry import metrics
 T = TypeVar("T")
 
 FALLBACK_SHARE = 0.5  # of the time that is left: the primary may not spend what the fallback needs
-
-
-@dataclass
-class Answers:
-    """Which models answered in the run at hand."""
-
-    models: list[tuple[str, str]] = field(default_factory=list)  # (role, provider:name)
-
-
-answers: ContextVar[Answers] = ContextVar("answers")
-_ANSWERED_BY = "answered_by"
-
-
-def answered(messages: Sequence[ModelMessage]) -> list[tuple[str, str]]:
-    """Which models answered, as the responses say themselves: they may have been recorded by another process."""
-    stamps = [(message.metadata or {}).get(_ANSWERED_BY) for message in messages if message.kind == "response"]
-    return [(role, name) for role, name in filter(None, stamps)]
 
 
 def transient(error: BaseException) -> bool:
@@ -100,7 +82,7 @@ class GuardedModel(WrapperModel):
     def signed(self, response: ModelResponse) -> ModelResponse:
         """An answer of this model's, noted, that says who gave it."""
         self._note(response.usage)
-        response.metadata = {**(response.metadata or {}), _ANSWERED_BY: [self.role, self.name]}
+        response.metadata = {**(response.metadata or {}), ANSWERED_BY: [self.role, self.name]}
         return response
 
     @asynccontextmanager

@@ -5,22 +5,23 @@ deadline → kill switch → budget → cache → agent (its calls guarded) → 
 
 import copy
 import hashlib
-import time
 from typing import Any
 
 import structlog
 from pydantic_ai import PendingModelResponse
 from pydantic_ai.capabilities import AbstractCapability
 
+from .accounts import account
 from .agent.agent import agent
 from .agent.deps import Deps
+from .answers import answered, answers
 from .budgets import Budgets
 from .conversations import TenantConversation
 from .errors import ModelUnavailable, ServiceError
 from .failures import translated
 from .flags import Flags
 from .guard import deadline
-from .models import Models, answered, answers
+from .models import Models
 from .once import Once
 from .outbound import Outbound
 from .sanitize import clean_input, clean_output, redacted
@@ -29,7 +30,6 @@ from .settings import Settings
 from .state import State
 from .streaming import AnswerStream
 from .task import NOTHING, Emit, Pending, Progress, RunResult, Task
-from .telemetry import metrics
 from .telemetry.audit import Audit
 
 log = structlog.get_logger(__name__)
@@ -110,7 +110,7 @@ class Runner:
             raise
         finally:
             if run.outcome != _PENDING:  # the run that goes on with it accounts for both
-                self._account(run)
+                account(run, self._audit)
 
     async def _cached(self, run: Progress) -> RunResult:
         """The answer from the cache, or the agent's; concurrent identical tasks of a tenant share one."""
@@ -192,26 +192,4 @@ class Runner:
             usage=run.spent(),
             degraded=role == "fallback" or not self._state.shared,
             conversation_id=task.conversation_id,
-        )
-
-    def _account(self, run: Progress) -> None:
-        """What the run took and how it ended: metric, log line, audit record."""
-        spent = run.spent()
-        seconds = time.perf_counter() - run.started
-        role, model = run.answered_by
-        metrics.RUN_DURATION.record(seconds, {"outcome": run.outcome})
-        if spent.cost_usd is not None:
-            metrics.RUN_COST.add(spent.cost_usd, {"model": model, "tenant": run.task.tenant})
-        else:
-            metrics.RUN_COST_UNKNOWN.add(1, {"model": model})
-        facts: dict[str, Any] = {
-            "model": model,
-            "input_tokens": spent.input_tokens,
-            "output_tokens": spent.output_tokens,
-            "cost_usd": spent.cost_usd,
-        }
-        metadata = {"metadata": run.task.metadata} if run.task.metadata else {}
-        log.info("run", outcome=run.outcome, role=role, duration_seconds=round(seconds, 4), **facts, **metadata)
-        self._audit.record(
-            "run", actor=run.task.actor, outcome=run.outcome, tenant=run.task.tenant, run_id=run.task.run_id, **facts
         )

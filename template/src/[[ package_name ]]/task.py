@@ -10,7 +10,7 @@ from pydantic_ai.messages import ModelMessage
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RunUsage
 
-from .models import Answers
+from .answers import Answers
 
 Emit = Callable[[str], Awaitable[None]]
 
