@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 def account(run: Progress, audit: Audit) -> None:
-    """What the run took and how it ended: metric, log line, audit record."""
+    """Once for each run, when it has ended; `run.outcome` says how."""
     spent = run.spent()
     seconds = time.perf_counter() - run.started
     role, model = run.answered_by

@@ -73,14 +73,14 @@ class GuardedModel(WrapperModel):
             with self._attempted():
                 return await self.wrapped.request(messages, model_settings, model_request_parameters)
 
-        return self.signed(await self._guard.call(attempt, share=self._share))
+        return self.stamped(await self._guard.call(attempt, share=self._share))
 
     async def guarded(self, call: Callable[[], Awaitable[T]]) -> T:
         """Another of its provider's calls, behind the same guard."""
         return await self._guard.call(call)
 
-    def signed(self, response: ModelResponse) -> ModelResponse:
-        """An answer of this model's, noted, that says who gave it."""
+    def stamped(self, response: ModelResponse) -> ModelResponse:
+        """An answer of this model's: counted, and marked with who gave it."""
         self._note(response.usage)
         response.metadata = {**(response.metadata or {}), ANSWERED_BY: [self.role, self.name]}
         return response

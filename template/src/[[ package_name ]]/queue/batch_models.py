@@ -109,4 +109,4 @@ class BatchModel(WrapperModel):
     def batch_decode(self, result: BatchResult, request: BatchRequest) -> ModelResponse:
         if result.status == "canceled":
             raise BatchLost("The provider's batch was cancelled before it came to this task.")
-        return self._guarded.signed(self.wrapped.batch_decode(result, request))
+        return self._guarded.stamped(self.wrapped.batch_decode(result, request))
