@@ -25,7 +25,13 @@ class LockError(ValueError):
     """The pieces do not fit together: `make lock` was not run for all of them."""
 
 
-def pieces(variants: Iterable[str], model_provider: str, fallback_provider: str, secrets_source: str) -> list[str]:
+def pieces(
+    variants: Iterable[str],
+    model_provider: str,
+    fallback_provider: str,
+    secrets_source: str,
+    event_broker: str = "none",
+) -> list[str]:
     """Names of the pieces that a service with these answers runs on."""
     names = ["base", *variants]
     for provider in (model_provider, fallback_provider):
@@ -34,6 +40,8 @@ def pieces(variants: Iterable[str], model_provider: str, fallback_provider: str,
             names.append(piece)
     if secrets_source not in SECRETS_WITHOUT_CLIENT:
         names.append(f"secrets-{secrets_source}")
+    if event_broker != "none":
+        names.append(f"broker-{event_broker}")
     return names
 
 

@@ -38,6 +38,7 @@ class Service:
     state: State
     runner: Runner
     outbound: Outbound
+    guards: Guards
     health: Health
     flags: Flags
     audit: Audit
@@ -73,6 +74,7 @@ async def open_service(secrets: Secrets, audit_stream: TextIO | None = None) -> 
             state=state,
             runner=Runner(settings, secrets, state, models, outbound, audit),
             outbound=outbound,
+            guards=guards,
             health=health,
             flags=Flags(state),
             audit=audit,

@@ -25,7 +25,7 @@ from .batch_models import check_batch_api
 from .cursor import Place
 from .database import BATCHES, QUEUE, WORKFLOW, Database, Depth, Unreachable
 from .depth import Gauge
-from .events import Events, event_of, options_of
+from .events import Events, event_of
 from .records import STORED, Page, Spec, Status, TaskRequest, TaskView, stored_id
 
 log = structlog.get_logger(__name__)
@@ -221,9 +221,8 @@ class Tasks:
         """The task and what is told of it, both or neither."""
         with self._database.engine.begin() as connection:
             self._client.enqueue_in_transaction(connection, options, spec.model_dump_json())
-            if self.events.wanted:
-                accepted = event_of("accepted", options["workflow_id"], spec)
-                self._client.enqueue_in_transaction(connection, options_of(accepted), accepted.model_dump_json(), 1)
+            for event in self.events.first(event_of("accepted", options["workflow_id"], spec)):
+                self._client.enqueue_in_transaction(connection, *event)
 
     def _patience(self, queue: str) -> float:
         """Seconds before a task without a deadline of its own is given up."""
