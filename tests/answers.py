@@ -14,6 +14,7 @@ FULL: Answers = {
     "owner": "team+agents@sub.example.co.uk",
     "license": "Apache-2.0",
     "variants": ["gateway", "queue"],
+    "event_broker": "redis",
     "model_provider": "anthropic",
     "fallback_provider": "openai_compatible",
     "daily_cost_limit_usd": 12.5,
@@ -23,12 +24,27 @@ FULL: Answers = {
     "python_version": "3.11",
 }
 
-# Every provider and every secret source once, for what takes no long time.
+# Every provider, every secret source and every broker once, for what takes no long time.
 OTHERS: list[Answers] = [
-    {"model_provider": "google", "secrets_source": "gcp", "license": "MIT", "ci": "none"},
+    {
+        "model_provider": "google",
+        "secrets_source": "gcp",
+        "license": "MIT",
+        "ci": "none",
+        "variants": ["gateway", "queue"],
+        "event_broker": "rabbitmq",
+    },
     {"model_provider": "bedrock", "secrets_source": "aws", "fallback_provider": "google", "python_version": "3.14"},
     {"model_provider": "openai_compatible", "secrets_source": "azure", "fallback_provider": "openai"},
-    {"secrets_source": "files", "fallback_provider": "anthropic", "python_version": "3.12", "variants": ["queue"]},
+    {
+        "secrets_source": "files",
+        "fallback_provider": "anthropic",
+        "python_version": "3.12",
+        "variants": ["queue"],
+        "event_broker": "nats",
+    },
+    {"secrets_source": "files", "ci": "gitlab", "variants": ["gateway", "queue"], "event_broker": "kafka"},
+    {"secrets_source": "files", "ci": "none", "variants": ["queue"]},
 ]
 
 MATRIX = [DEFAULT, FULL, *OTHERS]
@@ -40,4 +56,4 @@ def label(answers: Answers) -> str:
         return "defaults"
     if answers is FULL:
         return "full"
-    return "-".join(str(answers[name]) for name in ("model_provider", "secrets_source") if name in answers)
+    return "-".join(str(answers[name]) for name in ("model_provider", "secrets_source", "event_broker") if name in answers)

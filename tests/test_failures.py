@@ -22,6 +22,19 @@ def test_a_generated_service_survives_its_chaos_suite(
         print(project.path.joinpath("chaos-report.md").read_text())
 
 
+@pytest.mark.skipif("CI" not in os.environ, reason="four minutes; CI runs it, as its servers are not on every desk")
+@pytest.mark.parametrize("broker", ["rabbitmq", "nats"])
+def test_nothing_is_lost_on_the_way_from_and_to_a_broker(
+    broker: str, render: Render, user_environment: dict[str, str]
+) -> None:
+    answers = {"variants": ["queue"], "event_broker": broker}
+    project = under_git(render(answers), broker, user_environment)
+    project.run("make", "install")
+    passed = project.run(".venv/bin/pytest", "tests/queue/test_broker.py")
+    assert " passed" in passed
+    assert "skipped" not in passed
+
+
 def test_a_secret_store_is_read_by_its_own_client(render: Render, user_environment: dict[str, str]) -> None:
     project = under_git(render({"secrets_source": "aws"}), "store", user_environment)
     project.run("make", "install")

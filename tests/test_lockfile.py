@@ -75,6 +75,11 @@ def test_a_provider_brings_its_client_and_a_secret_store_its_own() -> None:
     ]
 
 
+def test_a_broker_brings_its_own_client_alone() -> None:
+    assert lockfile.pieces(["queue"], "openai", "none", "env", "none") == ["base", "queue", "provider-openai"]
+    assert lockfile.pieces(["queue"], "openai", "none", "env", "nats")[-1] == "broker-nats"
+
+
 def test_a_compatible_fallback_shares_the_client() -> None:
     assert lockfile.pieces([], "openai", "openai_compatible", "files") == ["base", "provider-openai"]
 

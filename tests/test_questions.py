@@ -31,6 +31,7 @@ REFUSED: dict[str, list[object]] = {
     "owner": ["", "team", "a@b", "a b@example.com", '"a"@example.com', "a@example.com\nb", "{{x}}@example.com"],
     "license": ["", "GPL-3.0", "mit"],
     "variants": [[], ["serverless"], ["gateway", "nowhere"]],
+    "event_broker": ["", "pulsar", "redis"],  # the last one without the queue
     "model_provider": ["", "OpenAI", "none", "mistral"],
     "fallback_provider": ["", "openai", "mistral"],
     "daily_cost_limit_usd": ["", "ten", 0, -1, "nan", "inf", 1e9],

@@ -20,6 +20,10 @@ CHOICES: dict[str, Callable[[Answers], bool]] = {
     r"secretsmanager|AWSSecrets": lambda answers: answers.get("secrets_source") == "aws",
     r"GoogleSecret|gcp": lambda answers: answers.get("secrets_source") == "gcp",
     r"\bdbos\b|/queue/": lambda answers: "queue" in answers.get("variants", []),
+    r"faststream|intake|event_broker": lambda answers: answers.get("event_broker", "none") != "none",
+    r"rabbitmq|amqp|aio_pika": lambda answers: answers.get("event_broker") == "rabbitmq",
+    r"\bnats\b|nats-": lambda answers: answers.get("event_broker") == "nats",
+    r"kafka": lambda answers: answers.get("event_broker") == "kafka",
     r"/gateway/|\bfastapi\b|import uvicorn": lambda answers: "gateway" in answers.get("variants", ["gateway"]),
     r"serverless|aws_lambda": lambda _: False,
 }
