@@ -46,3 +46,14 @@ def test_the_team_s_agent_is_left_alone(project: CopierProject) -> None:
     assert agent.read_text() == "# ours\n"
     assert (project / "CHANGELOG.md").read_text() == "# Ours\n"
     assert "Another sentence." in (project / "pyproject.toml").read_text()
+
+
+def test_a_service_gets_a_queue_with_a_broker_and_loses_both(project: CopierProject) -> None:
+    broker = project / "src" / "my_agent" / "queue" / "broker.py"
+    project.update(variants=["gateway", "queue"], event_broker="nats")
+    assert "NATS" in broker.read_text()
+    commit(project)
+    project.update(variants=["gateway"])
+    assert not broker.exists()
+    assert "event_broker" not in (project / ".copier-answers.yml").read_text()
+    assert "faststream" not in (project / "requirements.lock").read_text()
