@@ -56,4 +56,6 @@ def label(answers: Answers) -> str:
         return "defaults"
     if answers is FULL:
         return "full"
-    return "-".join(str(answers[name]) for name in ("model_provider", "secrets_source", "event_broker") if name in answers)
+    return "-".join(
+        str(answers[name]) for name in ("model_provider", "secrets_source", "event_broker") if name in answers
+    )
