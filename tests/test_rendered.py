@@ -101,3 +101,16 @@ def test_its_file_of_answers_has_all_of_them(answers: Answers, render: Render) -
 def test_generated_modules_stay_small(render: Render) -> None:
     lengths = {path: len(path.read_text().splitlines()) for path in (render(DEFAULT) / "src").rglob("*.py")}
     assert {str(path): lines for path, lines in lengths.items() if lines > 210} == {}
+
+
+@every_choice
+def test_documents_name_every_promise_and_only_settings_that_there_are(answers: Answers, render: Render) -> None:
+    project = render(answers)
+    pages = {name: text for name, text in texts(project).items() if name.endswith(".md")}
+    settings = set(re.findall(r"^# ([A-Z_]+)=", (project / ".env.example").read_text(), re.MULTILINE))
+    for name, text in pages.items():
+        unknown = set(re.findall(r"`([A-Z]+__[A-Z_]*[A-Z])[`=]", text)) - settings
+        assert not unknown, f"{name}: {unknown}"
+    [readiness] = project.glob("src/*/readiness.py")
+    promises = re.findall(r'^    "(\w+\.\w+)":', readiness.read_text(), re.MULTILINE)
+    assert [promise for promise in promises if not any(f"`{promise}`" in text for text in pages.values())] == []
