@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from typing import Any
 
@@ -10,7 +11,7 @@ import httpx2
 import pytest
 
 from conftest import KEY, StartService, client_of
-from processes import Service, Upstream
+from processes import Redis, Service, Upstream
 from waiting import becomes
 
 Client = httpx2.AsyncClient
@@ -115,6 +116,19 @@ async def test_a_repeated_stream_gets_the_first_ones_answer(client: Client, upst
     second = await events(client, "hello", **{"Idempotency-Key": "stream-1"})
     assert first[-1] == second[-1]
     assert upstream.attempts() == 1
+
+
+@pytest.mark.proves("reliability.timeouts")
+async def test_a_record_that_makes_no_sense_is_an_error_at_once(start_service: StartService, redis: Redis) -> None:
+    """Whatever ends the making of pieces reaches who waits for the next one."""
+    async with client_of(start_service(STATE_URL=redis.url)) as client:
+        await events(client, "hello", **{"Idempotency-Key": "stream-2"})
+        [record] = re.findall(r"\S+:idempotency:\S+", redis.say("KEYS *:idempotency:*"))
+        redis.say(f"SET {record} {{")
+        headers = {"Idempotency-Key": "stream-2"}
+        response = await client.post("/v1/runs", json={"input": "hello", "stream": True}, headers=headers, timeout=10)
+    assert response.status_code == 500
+    assert response.json()["type"] == "urn:problem:internal"
 
 
 @pytest.mark.proves("scale.backpressure")

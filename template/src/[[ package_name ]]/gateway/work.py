@@ -10,7 +10,6 @@ from fastapi import Header, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
-from ..errors import ServiceError
 from ..once import Once
 from ..service import Service
 from ..task import Emit, RunResult, Task
@@ -94,21 +93,21 @@ async def pieces(work: Work) -> AsyncGenerator[str | RunResult]:
     """The answer's text piece by piece, the whole result last. Closing the generator cancels the run.
 
     Raises:
-        ServiceError: the run failed.
+        Exception: what ended the run, unchanged.
     """
-    queue: asyncio.Queue[str | RunResult | ServiceError] = asyncio.Queue(_PIECES_AHEAD)
+    queue: asyncio.Queue[str | RunResult | Exception] = asyncio.Queue(_PIECES_AHEAD)
 
     async def produce() -> None:
         try:
             result, _ = await work(queue.put)
             await queue.put(result)
-        except ServiceError as error:
+        except Exception as error:  # noqa: BLE001  raised again, by whoever waits for a piece
             await queue.put(error)
 
     producing = asyncio.create_task(produce())
     try:
         while not isinstance(item := await queue.get(), RunResult):
-            if isinstance(item, ServiceError):
+            if isinstance(item, Exception):
                 raise item
             yield item
         yield item
