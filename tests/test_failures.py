@@ -1,21 +1,23 @@
-"""Everything around a generated service is broken on purpose: its own chaos suite, on the default answers.
+"""Everything around a generated service is broken on purpose: its own chaos suite, of the gateway and of the queue.
 
-It takes the better part of ten minutes, so `make test` at a desk leaves it to CI and to `make chaos` in a project.
+They take the better part of ten minutes each, so `make test` at a desk leaves them to CI and to `make chaos` in a
+project.
 """
 
 import os
 
 import pytest
 
-from answers import DEFAULT
+from answers import DEFAULT, Answers
 from conftest import Render, under_git
 
 
 @pytest.mark.skipif("CI" not in os.environ, reason="ten minutes; CI runs it, and `make chaos` in a rendered project")
+@pytest.mark.parametrize("answers", [DEFAULT, {"variants": ["queue"]}], ids=["gateway", "queue"])
 def test_a_generated_service_survives_its_chaos_suite(
-    render: Render, user_environment: dict[str, str], capsys: pytest.CaptureFixture[str]
+    answers: Answers, render: Render, user_environment: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    project = under_git(render(DEFAULT), "chaos", user_environment)
+    project = under_git(render(answers), "chaos", user_environment)
     project.run("make", "install")
     project.run("make", "chaos")
     with capsys.disabled():  # the figures belong into CI's log

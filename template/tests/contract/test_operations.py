@@ -201,3 +201,15 @@ async def test_sigint_stops_at_once_after_what_is_in_flight(start_service: Start
     service.signal(signal.SIGINT)
     eventually(lambda: service.exited is not None, within=10, what="the process ends")
     assert service.exited == 0
+
+
+@pytest.mark.proves("reliability.health")
+def test_being_told_to_stop_many_times_is_no_failure_either(start_service: StartService) -> None:
+    service = start_service(DRAIN_SECONDS=0.2)
+
+    def ended() -> bool:
+        service.signal(signal.SIGTERM)
+        return service.exited is not None
+
+    eventually(ended, within=20, what="the process ends")
+    assert service.exited == 0, service.output

@@ -33,3 +33,15 @@ async def test_the_workers_probes(queue: Fleet) -> None:
     for path in ("livez", "startupz", "readyz"):
         assert call("GET", f"{worker.url}/{path}")[0] == 200
     assert call("GET", f"{worker.url}/nothing")[0] == 404
+
+
+@pytest.mark.proves("reliability.health")
+def test_a_worker_that_is_told_to_stop_many_times_ends_in_peace(fleet: Fleet) -> None:
+    worker = fleet.start()
+
+    def ended() -> bool:
+        worker.signal()
+        return worker.exited is not None
+
+    eventually(ended, within=20, what="the process ends")
+    assert worker.exited == 0, worker.output

@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+from collections.abc import Generator
+from contextlib import contextmanager
 from types import FrameType
 
 import structlog
@@ -37,6 +39,12 @@ class DrainingServer(uvicorn.Server):
             return
         service.health.draining = True
         loop.call_soon_threadsafe(loop.call_later, self._drain_seconds, self._close)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        with super().capture_signals():
+            yield
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends as told: told again, it would end as a failure
 
     def _close(self) -> None:
         self.should_exit = True
