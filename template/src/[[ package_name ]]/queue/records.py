@@ -1,6 +1,7 @@
 """What a task is made of: what was asked, as it is stored, and how it stands, as it is shown."""
 
 import hashlib
+import json
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
@@ -78,8 +79,12 @@ class Spec(BaseModel):
     trace: dict[str, str] = {}
 
     def fingerprint(self) -> str:
-        """The same for the same request: an id that is used again must mean the same."""
-        return hashlib.sha256(self.request.model_dump_json(exclude={"id"}).encode()).hexdigest()
+        """The same for the same request: an id that is used again must mean the same.
+
+        Of what was said alone, in no order: fields that a later version adds, with a default, change nothing.
+        """
+        said = self.request.model_dump(mode="json", exclude={"id"}, exclude_defaults=True)
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 class Failure(BaseModel):
