@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
@@ -107,13 +108,16 @@ def _with_tasks(work: Callable[["Tasks"], Awaitable[T]], *, with_models: bool = 
     current = settings()
 
     async def connected() -> T:
-        database = Database(current.queue.database_url.get_secret_value())
-        try:
+        async with AsyncExitStack() as stack:
+            database = Database(current.queue.database_url.get_secret_value())
+            stack.callback(database.close)
             await asyncio.to_thread(database.prepare)
-            models = _models(current) if with_models else None
-            return await work(Tasks(current, database, Audit(current.audit_file, sys.stderr), models))
-        finally:
-            database.close()
+            audit = Audit(current.audit_file, sys.stderr)
+            stack.callback(audit.close)
+            models = await stack.enter_async_context(open_models(current)) if with_models else None
+            tasks = Tasks(current, database, audit, models)
+            stack.callback(tasks.close)
+            return await work(tasks)
 
     logs.setup("ERROR", tuple, sys.stderr)
     try:
@@ -122,11 +126,13 @@ def _with_tasks(work: Callable[["Tasks"], Awaitable[T]], *, with_models: bool = 
         fail(f"{error.title}: {error.detail}", 1)
 
 
-def _models(current: Settings) -> "Models":
+@asynccontextmanager
+async def open_models(current: Settings) -> AsyncGenerator["Models"]:
     """The models as a worker has them; importing a provider takes seconds, which only these commands shall cost."""
     from ..guard import Guards
     from ..models import Models
     from ..outbound import Outbound
 
     guards = Guards(current.guard)
-    return Models(current.model, Secrets(current), Outbound(current, guards), guards)
+    async with aclosing(Outbound(current, guards)) as outbound:
+        yield Models(current.model, Secrets(current), outbound, guards)
