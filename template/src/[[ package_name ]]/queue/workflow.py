@@ -185,7 +185,8 @@ class TaskWorkflow:
                     raise TaskEnded(TaskEnded.FAILED, error.slug, error.detail) from error
                 if error.slug in _WAITED_FOR or attempt == self._settings.attempts:
                     raise TaskEnded(TaskEnded.DEAD, error.slug, error.detail) from error
-                await DBOS.sleep_async(pause(attempt, error.retry_after, self._settings))
+                # Not DBOS', which would be recorded: a refusal is not, and whoever goes on may meet with none.
+                await asyncio.sleep(pause(attempt, error.retry_after, self._settings))
                 attempt += 1
 
     async def _ended(self, spec: Spec, workflow_id: str, outcome: str, error: Failure | None = None) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from figures import Row
-from fleet import Fleet
-from processes import Service
+from fleet import TWO_CALLS, Fleet
+from processes import Service, command
 from scenes import ALTERED
 
 pytestmark = pytest.mark.chaos
@@ -100,3 +100,25 @@ async def test_a_task_that_kills_its_worker(fleet: Fleet, row: Row) -> None:
     assert len(lost) == 2
     assert {view.status for view in ended} == {"completed"}
     assert max(view.takeovers for view in ended) <= 2
+
+
+@pytest.mark.proves("pattern.queue")
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_worker_killed_while_a_refused_task_waits(fleet: Fleet, row: Row) -> None:
+    """The kill switch refuses a task, which waits; its worker is killed, the switch set off: another does the task."""
+
+    def switch(value: str) -> None:
+        done = command("flags", "set", "kill_switch", value, folder=fleet.folder, **fleet.settings)
+        assert done.returncode == 0, done.stderr
+
+    await asyncio.to_thread(switch, "on")
+    refused = await asyncio.to_thread(fleet.start)
+    task = await fleet.submit(TWO_CALLS.format(0), id="0")
+    await asyncio.to_thread(refused.logged, "run", outcome="switched-off")
+    refused.kill()
+    await asyncio.to_thread(switch, "off")
+    await asyncio.to_thread(fleet.start)
+    ended = await fleet.ended(task, within=30)
+    row.shows(status=ended.status, takeovers=ended.takeovers)
+    assert (ended.status, ended.takeovers) == ("completed", 1), ended
+    assert len(fleet.texts()) == 2
