@@ -83,6 +83,13 @@ def test_its_health_check_fails_when_nothing_answers(built: Image, port: int) ->
     assert code == 1
 
 
+def test_it_refuses_to_keep_tasks_where_nothing_can_be_written(built: Image) -> None:
+    code, output = built.run(built.config["Cmd"], ENVIRONMENT="development")
+    assert code == 2, output
+    assert "QUEUE__DATABASE_URL: the folder /app does not exist or cannot be written to" in output
+    assert "Traceback" not in output
+
+
 def test_it_refuses_to_start_in_production_without_what_it_needs(built: Image) -> None:
     code, output = built.run(built.config["Cmd"])
     assert code == 2, output
