@@ -12,12 +12,15 @@ MASK = "[redacted]"
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
+_MARKS = 100
+_PILE = re.compile(rf"[^\w\x00-\x7f]{{{_MARKS},}}")  # all marks are in there, among others
+# Patterns here take time in proportion to the text: what is shared by two repetitions is possessive (`*+`) or bounded.
 # A bracket still open after this many characters is escaped, not waited for.
 _HELD = 256
 # Elements that run, load or submit something in a browser, and any with attributes that are not plainly harmless:
 # unquoted, entities, handlers. Other angle brackets, `List<str>` or `<b>`, stay as they are.
 _ACTIVE_ELEMENT = re.compile(
-    r"<(?=\s*/?\s*(?:script|iframe|frame|object|embed|applet|svg|math|style|link|meta|base|form|input|button|img|image"
+    r"<(?=\s*+/?\s*+(?:script|iframe|frame|object|embed|applet|svg|math|style|link|meta|base|form|input|button|img|image"
     r"|video|audio|source|template|body|html|details|marquee))"
     rf"|<(?=[a-z])(?![^=>]{{0,{_HELD}}}(?:>|\Z))"
     r"""(?![a-z][\w-]*(?:\s+(?!on|style)[a-z][\w-]*(?:="(?:[^"<>&]|&(?!#|\w+;))*")?)*\s*/?>)""",
@@ -34,7 +37,7 @@ _MARKDOWN_IMAGE = re.compile(r"!(?=\[)")  # fetched without a click: the way dat
 # Credentials by their shape, in case a model repeats one that is not ours.
 _SECRET_SHAPE = re.compile(
     r"\b(?:sk-[A-Za-z0-9_-]{20,}|(?:AKIA|ASIA)[A-Z0-9]{16}|gh[pousr]_[A-Za-z0-9]{36,}|xox[abpr]-[A-Za-z0-9-]{10,}"
-    r"|AIza[A-Za-z0-9_-]{35}|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,})"
+    r"|AIza[A-Za-z0-9_-]{35}|eyJ[A-Za-z0-9_-]{10,4000}+\.eyJ[A-Za-z0-9_-]{10,}+\.[A-Za-z0-9_-]{10,})"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
 )
 
@@ -43,12 +46,15 @@ def visible(text: str) -> str:
     """The text as the model sees it: normalised (NFC), without hidden characters.
 
     Raises:
-        InvalidInput: when it is not valid Unicode.
+        InvalidInput: when it is not valid Unicode, or marks are piled up on a character: to put them in order takes
+            time with the square of their number.
     """
     try:
         text.encode()
     except UnicodeEncodeError:
         raise InvalidInput("The input has unpaired surrogates; send valid Unicode.") from None
+    if any(sum(map(bool, map(unicodedata.combining, run))) > _MARKS for run in _PILE.findall(text)):
+        raise InvalidInput(f"The input has more than {_MARKS} combining marks in a row; no script needs so many.")
     return _HIDDEN.sub("", unicodedata.normalize("NFC", text.replace("\r\n", "\n")))
 
 
@@ -91,25 +97,32 @@ class StreamCleaner:
 
     def __init__(self, secrets: Callable[[], Iterable[str]]) -> None:
         self._secrets = secrets
-        self._pending = ""
+        self._pending: list[str] = []
+        self._in_key = False
 
     def feed(self, piece: str) -> str:
         """What may be sent now; possibly nothing."""
-        self._pending += _HIDDEN.sub("", piece)
-        end = max((at.end() for at in _BOUNDARY.finditer(self._pending)), default=0)
-        bracket = self._pending.rfind("<", 0, end)
-        if bracket != -1 and ">" not in self._pending[bracket:end]:
+        self._pending.append(_HIDDEN.sub("", piece))
+        if self._in_key or not _BOUNDARY.search(self._pending[-1]):
+            return ""  # at once: to go through all that is held with every piece would take time without end
+        text = "".join(self._pending)
+        end = max(at.end() for at in _BOUNDARY.finditer(text))
+        bracket = text.rfind("<", 0, end)
+        if bracket != -1 and ">" not in text[bracket:end]:
             if end - bracket > _HELD:
-                self._pending = self._pending[:bracket] + "&lt;" + self._pending[bracket + 1 :]
+                text = text[:bracket] + "&lt;" + text[bracket + 1 :]
+                end += len("&lt;") - 1
             else:
                 end = bracket
-        key = self._pending.find("-----BEGIN", 0, end)
-        return self._release(end if key == -1 else key)
+        key = text.find("-----BEGIN", 0, end)
+        self._in_key = key != -1
+        return self._release(text, key if self._in_key else end)
 
     def finish(self) -> str:
         """The rest."""
-        return self._release(len(self._pending))
+        text = "".join(self._pending)
+        return self._release(text, len(text))
 
-    def _release(self, end: int) -> str:
-        ready, self._pending = self._pending[:end], self._pending[end:]
-        return clean_output(ready, self._secrets()) if ready else ""
+    def _release(self, text: str, end: int) -> str:
+        self._pending = [text[end:]]
+        return clean_output(text[:end], self._secrets()) if end else ""

@@ -13,7 +13,7 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
 
-_CONVERSION = re.compile(r"(-?\d+(?:\.\d+)?)\s*([a-z]+)\s+(?:to|in|into)\s+([a-z]+)", re.IGNORECASE)
+_CONVERSION = re.compile(r"(-?(?<!\d)\d++(?:\.\d++)?)\s*+([a-z]++)\s++(?:to|in|into)\s+([a-z]+)", re.IGNORECASE)
 
 
 def answer(messages: list[ModelMessage], _: AgentInfo) -> ModelResponse:
