@@ -86,7 +86,7 @@ def test_its_health_check_fails_when_nothing_answers(built: Image, port: int) ->
 def test_it_refuses_to_keep_tasks_where_nothing_can_be_written(built: Image) -> None:
     code, output = built.run(built.config["Cmd"], ENVIRONMENT="development")
     assert code == 2, output
-    assert "QUEUE__DATABASE_URL: the folder /app does not exist or cannot be written to" in output
+    assert "QUEUE__DATABASE_URL: the folder" in output
     assert "Traceback" not in output
 
 

@@ -1,20 +1,17 @@
-"""Tasks from outside a worker: submit, look, list, cancel, retry. Reads take no locks that a writer waits for."""
+"""Tasks from outside a worker: submit, cancel, retry; what only looks at them is in queries.py."""
 
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
 
-import structlog
-from dbos import DBOSClient, EnqueueOptions, WorkflowStatus, error
+from dbos import EnqueueOptions, error
 from opentelemetry import propagate
 
-from ..errors import Conflict, NotFound, Overloaded, StateUnavailable
+from ..errors import Conflict, Overloaded, StateUnavailable
 from ..models import Models
 from ..sanitize import clean_input
 from ..service import Service
@@ -22,41 +19,22 @@ from ..settings import Settings
 from ..telemetry.audit import Audit
 from . import meters
 from .batch_models import check_batch_api
-from .cursor import Place
-from .database import BATCHES, QUEUE, WORKFLOW, Database, Depth, Unreachable
-from .depth import Gauge
+from .database import BATCHES, QUEUE, WORKFLOW, Database
 from .events import Events, event_of
-from .records import STORED, Page, Spec, Status, TaskRequest, TaskView, stored_id
-
-log = structlog.get_logger(__name__)
-T = TypeVar("T")
-
-_SAMPLE_SECONDS = 1.0
-_SCAN = 100  # rows that are read at once where the status stands in the error
+from .queries import SAMPLE_SECONDS, Queries
+from .records import Spec, Status, TaskRequest, TaskView, stored_id
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What changes about a task: how often its worker died, how often it was run as a suspect (see workflow.py), when
-    (seconds since 1970) it is given up, its end."""
-
-    takeovers: int
-    strikes: int
-    deadline_at: float
-    cancelled: bool
-
-
-class Tasks:
+class Tasks(Queries):
     """The queue as clients see it. Made once a process, closed with its database."""
 
     def __init__(self, settings: Settings, database: Database, audit: Audit, models: Models | None = None) -> None:
+        super().__init__(database)
         self._settings = settings
         self._database = database
-        self._client: DBOSClient = database.client()
         self._audit = audit
         self._models = models
         self.events = Events(settings.events, self._client)
-        self._gauge = Gauge(database)
 
     async def submit(self, request: TaskRequest, *, tenant: str, actor: str) -> tuple[TaskView, bool]:
         """Stores a task; the task, and whether it was there already.
@@ -105,12 +83,6 @@ class Tasks:
         now = datetime.now(UTC)
         return TaskView(id=str(request.id), tenant=tenant, status=Status.QUEUED, created_at=now), False
 
-    async def get(self, task_id: str, *, tenant: str) -> TaskView:
-        """Raises:
-        NotFound: also for another tenant's task.
-        """
-        return TaskView.of(await self._known(tenant, task_id))
-
     async def cancel(self, task_id: str, *, tenant: str, actor: str) -> TaskView:
         """Ends a task; a model call that is going on is broken off.
 
@@ -151,68 +123,13 @@ class Tasks:
         self._audit.record("task.retry", actor=actor, outcome="ok", tenant=tenant, task=task_id)
         return await self.get(task_id, tenant=tenant)
 
-    async def page(self, *, tenant: str | None, status: Status | None, cursor: str | None, limit: int) -> Page:
-        """Some of a tenant's tasks (of all tenants' without one), newest first.
-
-        Raises:
-            InvalidInput: the cursor is not one of ours.
-        """
-        place = Place.read(cursor)
-        views: list[TaskView] = []
-        while True:
-            rows = await self._asked(
-                partial(
-                    self._client.list_workflows_async,
-                    name=WORKFLOW,
-                    user=tenant,
-                    status=STORED[status] if status else None,
-                    end_time=place.until(),
-                    offset=place.skip,
-                    sort_desc=True,
-                    load_input=False,
-                    limit=_SCAN,
-                )
-            )
-            for row in rows:
-                place = place.after(row.created_at or 0)
-                view = TaskView.of(row)
-                if status in (None, view.status):
-                    views.append(view)
-                if len(views) == limit:
-                    return Page(tasks=views, next_cursor=str(place))
-            if len(rows) < _SCAN:
-                return Page(tasks=views)
-
-    async def facts(self, workflow_id: str) -> Facts:
-        """What a worker asks about a task that it has begun. Waits until the database can say it."""
-        tenant, _, task_id = workflow_id.partition("/")
-        while True:
-            with suppress(StateUnavailable):
-                known = await self._known(tenant, task_id)
-                view = TaskView.of(known)
-                kept = known.attributes or {}
-                cancelled = view.status is Status.CANCELLED
-                return Facts(view.takeovers, kept.get("strikes", 0), float(kept["deadline_at"]), cancelled)
-            await asyncio.sleep(_SAMPLE_SECONDS)
-
     async def strike(self, workflow_id: str, strikes: int) -> None:
         """Notes, before it runs, how often a suspected task was run. Waits until the database can do it."""
         note = partial(self._client.update_workflow_attributes_async, workflow_id, {"strikes": strikes}, merge=True)
         while True:
             with suppress(StateUnavailable):
                 return await self._asked(note)
-            await asyncio.sleep(_SAMPLE_SECONDS)
-
-    async def reachable(self) -> bool:
-        """Whether the database answers."""
-        with suppress(StateUnavailable):
-            await self.sample(0.0)
-            return True
-        return False
-
-    async def sample(self, seconds: float = _SAMPLE_SECONDS) -> Depth:
-        """How much is waiting, as it was at most so many `seconds` ago."""
-        return await self._asked(partial(self._gauge.read, seconds))
+            await asyncio.sleep(SAMPLE_SECONDS)
 
     def close(self) -> None:
         self._client.destroy()
@@ -233,26 +150,6 @@ class Tasks:
         limit = self._settings.queue.max_depth
         if (await self.sample()).tasks >= limit:
             raise Overloaded(f"{limit} tasks are waiting already; come back later.", retry_after=10)
-
-    async def _known(self, tenant: str, task_id: str) -> WorkflowStatus:
-        rows = await self._asked(
-            partial(
-                self._client.list_workflows_async,
-                workflow_ids=[stored_id(tenant, task_id)],
-                name=WORKFLOW,
-                load_input=False,
-            )
-        )
-        if not rows:
-            raise NotFound(f"There is no task {task_id}.")
-        return rows[0]
-
-    async def _asked(self, question: Callable[[], Awaitable[T]]) -> T:
-        try:
-            return await question()
-        except Unreachable as failure:
-            log.warning("queue_database_unreachable", error=type(failure).__name__)
-            raise StateUnavailable("The queue's database cannot be reached.", retry_after=2) from failure
 
 
 @asynccontextmanager

@@ -30,9 +30,11 @@ from .batching import Batches
 from .database import WORKFLOW
 from .events import event_of
 from .patience import PatientModel, pause, worth_another
+from .queries import Facts
+from .recorder import Recorder
 from .records import Failure, Spec, public_id
 from .serial import TaskEnded
-from .tasks import Facts, Tasks
+from .tasks import Tasks
 
 log = structlog.get_logger(__name__)
 tracer = trace.get_tracer(__name__)
@@ -72,25 +74,6 @@ def durable(service: Service) -> tuple[Runner, Runner]:
     )
 
 
-class _Recorder:
-    """Steps as DBOS' steps."""
-
-    def __init__(self, tasks: Tasks, workflow_id: str) -> None:
-        self._tasks = tasks
-        self._workflow_id = workflow_id
-
-    async def record(self, name: str, effect: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-        async def work() -> Any:
-            return await effect(*args)
-
-        return await DBOS.run_step_async({"name": name}, work)
-
-    async def goes_on(self, error: BaseException) -> bool:
-        """Not when its owner has cancelled it, nor when its time is over."""
-        facts = await self._tasks.facts(self._workflow_id)
-        return not facts.cancelled and time.time() < facts.deadline_at
-
-
 class TaskWorkflow:
     """What a worker does with a task."""
 
@@ -119,7 +102,7 @@ class TaskWorkflow:
         parent = propagate.extract(spec.trace)
         attached = context.attach(parent)
         structlog.contextvars.bind_contextvars(task_id=task_id, tenant=spec.tenant)
-        steps.recorder.set(_Recorder(self._tasks, workflow_id))
+        steps.recorder.set(Recorder(self._tasks, workflow_id))
         try:
             with tracer.start_as_current_span("task", attributes={"task.id": task_id}):
                 result = await self._attempts(workflow_id, spec)
