@@ -1,0 +1,52 @@
+"""Tasks of a rendered project, in its own environment: the whole path of a run, with a model that only waits.
+
+`ours.py submit COUNT SECONDS` and `ours.py work`.
+"""
+
+import asyncio
+import io
+import sys
+import time
+
+from marks import mark, say
+from my_agent import cli, config, models
+from my_agent.queue.database import Database
+from my_agent.queue.records import TaskRequest
+from my_agent.queue.tasks import Tasks
+from my_agent.telemetry.audit import Audit
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, UserPromptPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+
+
+def waiting_model() -> FunctionModel:
+    async def answer(messages: list[ModelMessage], _: AgentInfo) -> ModelResponse:
+        [asked] = [part.content for part in messages[-1].parts if isinstance(part, UserPromptPart)]
+        number, seconds = str(asked).split()
+        mark(int(number), "begins")
+        await asyncio.sleep(float(seconds))
+        mark(int(number), "ends")
+        return ModelResponse([TextPart("done")])
+
+    return FunctionModel(answer, model_name="offline")
+
+
+async def submit(count: int, seconds: str) -> None:
+    settings = config.load()
+    database = Database(settings.queue.database_url.get_secret_value())
+    database.prepare()
+    tasks = Tasks(settings, database, Audit(stream=io.StringIO()))
+    took = []
+    for number in range(count):
+        started = time.perf_counter()
+        await tasks.submit(TaskRequest(input=f"{number} {seconds}"), tenant="bench", actor="bench")
+        took.append(time.perf_counter() - started)
+    say(took)
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["submit", count, seconds]:
+            asyncio.run(submit(int(count), seconds))
+        case _:
+            models.offline_model = waiting_model
+            cli.main()
