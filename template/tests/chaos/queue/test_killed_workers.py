@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 from typing import Any
@@ -100,6 +101,37 @@ async def test_a_task_that_kills_its_worker(fleet: Fleet, row: Row) -> None:
     assert len(lost) == 2
     assert {view.status for view in ended} == {"completed"}
     assert max(view.takeovers for view in ended) <= 2
+
+
+@pytest.mark.proves("pattern.queue")
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_a_task_that_killed_its_workers_is_retried_when_its_cause_is_mended(fleet: Fleet, row: Row) -> None:
+    """QUEUE__MAX_TAKEOVERS as it is: the task dies, `dead list` shows it, `dead retry` has a mended worker do it."""
+
+    def said(*words: str) -> list[dict[str, Any]]:
+        result = command(*words, folder=fleet.folder, **fleet.settings)
+        assert result.returncode == 0, result.stderr
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    deadly = await fleet.submit("call crash {}", id="deadly")
+    end = time.monotonic() + 180
+    while not (await fleet.now(deadly)).status.final and time.monotonic() < end:
+        alive = [worker for worker in fleet.workers if worker.exited is None]
+        for _ in range(len(alive), 2):
+            fleet.start(ready=False, program=ALTERED)
+        await asyncio.sleep(0.2)
+    lost = [worker for worker in fleet.workers if worker.exited is not None]
+    for worker in fleet.workers:
+        worker.kill()
+    (dead,) = await asyncio.to_thread(said, "dead", "list")
+    await asyncio.to_thread(said, "dead", "retry", "deadly", "--tenant", "acme")
+    await asyncio.to_thread(fleet.start)  # a program that has no such tool
+    await fleet.ended(deadly)
+    (mended,) = await asyncio.to_thread(said, "status", "deadly", "--tenant", "acme")
+    row.shows(workers_lost=len(lost), reason=dead["error"]["type"], after_the_retry=mended["status"])
+    assert (dead["id"], dead["status"], dead["error"]["type"]) == ("deadly", "dead", "urn:problem:worker-lost")
+    assert len(lost) == 4, "its first worker's, and three takeovers"
+    assert mended["status"] == "completed"
 
 
 @pytest.mark.proves("pattern.queue")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from figures import Row
+from fleet import Fleet
 from processes import environment
+from scenes import ALTERED
+from waiting import becomes
 
 pytestmark = pytest.mark.chaos
 TRIP = Path(__file__).with_name("trip.py")
@@ -37,3 +42,21 @@ def test_a_trip_is_booked_or_it_is_not(fails: str, crash: int, tmp_path: Path) -
         else:
             booked.add(line)
     assert booked == (set() if fails else {"flight", "hotel", "car"}), child.stdout
+
+
+@pytest.mark.proves("pattern.saga")
+async def test_a_trip_that_is_cancelled_is_undone(fleet: Fleet, row: Row) -> None:
+    """Its owner cancels the task between two bookings: the worker takes back what was booked, in the reverse order."""
+    await asyncio.to_thread(fleet.start, program=ALTERED)
+    effects = fleet.folder / "effects.log"
+    task = await fleet.submit("call travel {}")
+    await becomes(lambda: effects.exists(), what="the flight is booked")
+    await fleet.tasks.cancel(task.id, tenant="acme", actor="tests")
+    await becomes(lambda: "not flight" in effects.read_text(), what="the flight is taken back")
+    left = effects.read_text().splitlines()
+    row.shows(effects=left)
+    booked = [line for line in left if not line.startswith("not ")]
+    undone = [line.removeprefix("not ") for line in left if line.startswith("not ")]
+    assert booked == ["flight", "hotel"], "what was being booked when it was cancelled, and nothing after it"
+    assert [part for part in undone if part in booked] == booked[::-1]
+    assert (await fleet.now(task)).status == "cancelled"

@@ -8,7 +8,8 @@ import signal
 import pytest
 
 from figures import Row
-from fleet import Fleet
+from fleet import TWO_CALLS, Fleet
+from processes import command
 from scenes import ALTERED
 
 pytestmark = pytest.mark.chaos
@@ -32,3 +33,41 @@ async def test_tasks_of_version_a_are_done_by_workers_of_version_b(fleet: Fleet,
     assert {view.status for view in ended} == {"completed"}
     assert min(shares) > 0
     assert sum(shares) == len(views)
+
+
+@pytest.mark.proves("ship.rollback")
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+@pytest.mark.parametrize("version", ["1", "2"], ids=["other code", "other steps"])
+async def test_tasks_that_version_a_has_only_queued(fleet: Fleet, version: str, row: Row) -> None:
+    """Queued under A, of which nobody is left: B, with other tools and with or without another WORKFLOW_VERSION, does
+    them all."""
+    asked = await asyncio.to_thread(command, "submit", "hello", "--id", "a", folder=fleet.folder, **fleet.settings)
+    assert asked.returncode == 0, asked.stderr
+    views = [await fleet.tasks.get("a", tenant="local"), *await fleet.submit_many(10)]
+    await asyncio.to_thread(fleet.start, program=ALTERED, ALTERED_WORKFLOW_VERSION=version)
+    ended = await fleet.all_ended(views, within=60)
+    row.shows(done_by_b=len(ended))
+    assert {view.status for view in ended} == {"completed"}
+
+
+@pytest.mark.proves("ship.rollback")
+@pytest.mark.proves("scale.balancing")
+async def test_tasks_that_version_a_hands_back(fleet: Fleet, row: Row) -> None:
+    """A is stopped in the middle of model calls and has no grace time: B, with other tools and the same
+    WORKFLOW_VERSION, goes on at once where A was; nothing that was recorded is done again."""
+    fleet.upstream.plays(latency=1.0)
+    old = await asyncio.to_thread(fleet.start, QUEUE__GRACE_SECONDS=0)
+    views = await fleet.submit_many(20)
+    await fleet.asks(TWO_CALLS.format(7), place=1)
+    assert await asyncio.to_thread(old.stop) == 0, old.output
+    handed_back = [view for view in [await fleet.now(view) for view in views] if view.status == "running"]
+    new = await asyncio.to_thread(fleet.start, program=ALTERED)
+    first = await fleet.ended(handed_back[0], within=8)
+    ended = await fleet.all_ended(views, within=60)
+    paid_again, cut_off = fleet.repeated()
+    shares = [len(worker.logs("task", outcome="completed")) for worker in (old, new)]
+    row.shows(done_by_a=shares[0], done_by_b=shares[1], handed_back=len(handed_back), cut_off_and_repeated=cut_off)
+    assert first.takeovers == 1
+    assert [view.result.id for view in ended if view.result] == [view.id for view in views]
+    assert sum(shares) == len(views)
+    assert paid_again == 0
