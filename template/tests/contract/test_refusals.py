@@ -195,6 +195,7 @@ async def test_the_rate_limit_is_exact_under_concurrency_and_says_when_to_come_b
 @pytest.mark.proves("scale.backpressure")
 async def test_work_beyond_what_may_be_in_flight_is_refused_at_once(tight: Service, upstream: Upstream) -> None:
     upstream.plays(latency=1.0)
+    before = tight.metric("requests_rejected_total", reason="overloaded")
     async with client_of(tight, KEYS["busy"][0]) as client:
         working = [asyncio.create_task(client.post("/v1/runs", json={"input": "hello"})) for _ in range(2)]
         await becomes(lambda: upstream.stats()["open"] == 2)
@@ -203,6 +204,7 @@ async def test_work_beyond_what_may_be_in_flight_is_refused_at_once(tight: Servi
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) >= 1
         assert problem_of(refused)["type"].endswith("overloaded")
+        assert tight.metric("requests_rejected_total", reason="overloaded") == before + 1
         assert [(await task).status_code for task in working] == [200, 200]
         assert (await client.post("/v1/runs", json={"input": "hello"})).status_code == 200
 
@@ -215,6 +217,7 @@ async def test_a_spent_budget_is_a_429_of_its_own_type_before_any_call(tight: Se
         refused = await client.post("/v1/runs", json={"input": "hello"})
         assert problem_of(refused)["type"].endswith("budget-exceeded")
         assert int(refused.headers["retry-after"]) > 0
+    assert tight.metric("requests_rejected_total", reason="budget-exceeded") == 2
     assert upstream.attempts() == 3
 
 
