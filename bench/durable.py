@@ -66,6 +66,8 @@ def speed(contender: Contender, folder: Path) -> float:
     took = contender.submits(folder, contender.no_ops, "0")
     with contender.workers(folder, WORKERS):
         ended = until(lambda: times(folder, "ends"), lambda seen: len(seen) == contender.no_ops, seconds=120)
+    if len(ended) < 2:
+        raise RuntimeError(f"{contender.name} did nothing:\n{(folder / 'workers.log').read_text()[-2_000:]}")
     ends = sorted(ended.values())
     rate = (len(ends) - 1) / (ends[-1] - ends[0])
     cuts = statistics.quantiles(took, n=100)

@@ -15,7 +15,7 @@ options = (
 broker = RedisStreamBroker(os.environ["REDIS_URL"], **options)
 
 
-@broker.task
+@broker.task(task_name="task")
 async def task(number: int, seconds: float) -> None:
     mark(number, "begins")
     await asyncio.sleep(seconds)
