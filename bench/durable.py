@@ -90,11 +90,11 @@ def survive(contender: Contender, folder: Path) -> None:
         ended = until(lambda: times(folder, "ends"), lambda seen: len(seen) == TASKS, seconds=WAIT_SECONDS)
     begun = Counter(number for number, what, _ in marks(folder) if what == "begins")
     again = sum(number - 1 for number in begun.values())
-    lost = TASKS - len(ended)
+    missing = TASKS - len(ended)
     note = f"{again} begun again" + (
         "" if lost else f", all done {max(ended.values()) - last:.0f} s after the last kill"
     )
-    row(f"  {contender.name}", f"{lost} lost" if lost else "0 lost", note)
+    row(f"  {contender.name}", f"{missing} missing", note)
 
 
 def marks(folder: Path) -> list[tuple[int, str, float]]:

@@ -8,10 +8,11 @@ import time
 from marks import mark, say
 from taskiq_redis import RedisStreamBroker
 
-# Without PATIENCE_SECONDS as it comes: what a dead worker had is taken up after ten minutes.
-options = (
-    {"idle_timeout": int(1_000 * float(os.environ["PATIENCE_SECONDS"]))} if "PATIENCE_SECONDS" in os.environ else {}
-)
+# As it comes, without PATIENCE_SECONDS: what a dead worker had is taken up after ten minutes, under a lock that a
+# worker which dies with it keeps for ever.
+options = {}
+if patience := os.environ.get("PATIENCE_SECONDS"):
+    options = {"idle_timeout": int(1_000 * float(patience)), "unacknowledged_lock_timeout": float(patience)}
 broker = RedisStreamBroker(os.environ["REDIS_URL"], **options)
 
 
