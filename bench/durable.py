@@ -92,7 +92,7 @@ def survive(contender: Contender, folder: Path) -> None:
     again = sum(number - 1 for number in begun.values())
     missing = TASKS - len(ended)
     note = f"{again} begun again" + (
-        "" if lost else f", all done {max(ended.values()) - last:.0f} s after the last kill"
+        "" if missing else f", all done {max(ended.values()) - last:.0f} s after the last kill"
     )
     row(f"  {contender.name}", f"{missing} missing", note)
 
