@@ -1,6 +1,7 @@
 """What is rendered reads as if written by hand, and names nothing that was not chosen."""
 
 import re
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,3 +115,11 @@ def test_documents_name_every_promise_and_only_settings_that_there_are(answers: 
     [readiness] = project.glob("src/*/readiness.py")
     promises = re.findall(r'^    "(\w+\.\w+)":', readiness.read_text(), re.MULTILINE)
     assert [promise for promise in promises if not any(f"`{promise}`" in text for text in pages.values())] == []
+
+
+@every_choice
+def test_every_promise_has_a_test_and_every_test_a_promise(answers: Answers, render: Render) -> None:
+    project = render(answers)
+    [readiness] = project.glob("src/*/readiness.py")
+    report, whole = runpy.run_path(str(readiness))["report"](project)
+    assert whole, report

@@ -15,7 +15,7 @@ from scenes import ALTERED
 pytestmark = pytest.mark.chaos
 
 
-@pytest.mark.proves("ship.rollback")
+@pytest.mark.proves("pattern.queue")
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_tasks_of_version_a_are_done_by_workers_of_version_b(fleet: Fleet, row: Row) -> None:
     """Queued and begun under A: B, whose steps are in another order (WORKFLOW_VERSION), does what was only queued; A,
@@ -35,7 +35,7 @@ async def test_tasks_of_version_a_are_done_by_workers_of_version_b(fleet: Fleet,
     assert sum(shares) == len(views)
 
 
-@pytest.mark.proves("ship.rollback")
+@pytest.mark.proves("pattern.queue")
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 @pytest.mark.parametrize("version", ["1", "2"], ids=["other code", "other steps"])
 async def test_tasks_that_version_a_has_only_queued(fleet: Fleet, version: str, row: Row) -> None:
@@ -50,7 +50,7 @@ async def test_tasks_that_version_a_has_only_queued(fleet: Fleet, version: str, 
     assert {view.status for view in ended} == {"completed"}
 
 
-@pytest.mark.proves("ship.rollback")
+@pytest.mark.proves("pattern.queue")
 @pytest.mark.proves("scale.balancing")
 async def test_tasks_that_version_a_hands_back(fleet: Fleet, row: Row) -> None:
     """A is stopped in the middle of model calls and has no grace time: B, with other tools and the same
