@@ -5,11 +5,12 @@ project.
 """
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from answers import DEFAULT, Answers
-from conftest import Render, under_git
+from conftest import Project, Render, under_git
 
 
 @pytest.mark.skipif("CI" not in os.environ, reason="ten minutes; CI runs it, and `make chaos` in a rendered project")
@@ -29,16 +30,21 @@ def test_a_generated_service_survives_its_chaos_suite(
 
 
 @pytest.mark.skipif("CI" not in os.environ, reason="four minutes; CI runs it, as its servers are not on every desk")
-@pytest.mark.parametrize("broker", ["rabbitmq", "nats"])
-def test_nothing_is_lost_on_the_way_from_and_to_a_broker(
-    broker: str, render: Render, user_environment: dict[str, str]
-) -> None:
-    answers = {"variants": ["queue"], "event_broker": broker}
-    project = under_git(render(answers), broker, user_environment)
-    project.run("make", "install")
-    passed = project.run(".venv/bin/pytest", "tests/queue/test_broker.py")
-    assert " passed" in passed
-    assert "skipped" not in passed
+def test_nothing_is_lost_on_the_way_from_and_to_a_broker(render: Render, user_environment: dict[str, str]) -> None:
+    brokers = ("rabbitmq", "nats")
+    projects = [
+        under_git(render({"variants": ["queue"], "event_broker": broker}), broker, user_environment)
+        for broker in brokers
+    ]
+
+    def tested(project: Project) -> str:
+        project.run("make", "install")
+        return project.run(".venv/bin/pytest", "tests/queue/test_broker.py")
+
+    with ThreadPoolExecutor() as both:  # they wait most of the time
+        for passed in both.map(tested, projects):
+            assert " passed" in passed
+            assert "skipped" not in passed
 
 
 def test_a_secret_store_is_read_by_its_own_client(render: Render, user_environment: dict[str, str]) -> None:

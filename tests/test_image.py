@@ -17,13 +17,20 @@ from answers import FULL
 from conftest import Render
 from image import Image
 
+PACKAGE = "ete_facturation"
+CANARY = "a-secret-of-the-machine-that-builds"
+
 pytestmark = pytest.mark.skipif(bool(image.why_not()), reason=image.why_not())
 
 
 @pytest.fixture(scope="module")
 def built(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     image.make_base(tmp_path_factory.mktemp("base"))
-    built = Image(render(FULL), "localhost/rendered:test")
+    project = tmp_path_factory.mktemp("image") / "project"
+    shutil.copytree(render(FULL), project)
+    for place in (".env", "tasks.sqlite3", "src/.env", f"src/{PACKAGE}/.env"):
+        (project / place).write_text(f"MODEL__API_KEY={CANARY}\n")
+    built = Image(project, "localhost/rendered:test")
     yield built
     built.remove()
 
@@ -101,9 +108,24 @@ def test_it_refuses_to_start_in_production_without_what_it_needs(built: Image) -
 def test_it_holds_the_service_and_no_build_tools(built: Image) -> None:
     assert (built.root / "app" / "bin" / FULL["service_name"]).exists()
     assert not [path for path in ("app/bin/uv", "app/bin/pip", "opt/uv", "build") if (built.root / path).exists()]
-    ours = list((built.root / "app").glob("lib/python3*/site-packages/ete_facturation"))
+    ours = list((built.root / "app").glob(f"lib/python3*/site-packages/{PACKAGE}"))
     assert ours
     assert list(ours[0].rglob("*.pyc")), "byte code is not compiled"
+
+
+def test_no_secret_of_the_machine_that_built_it_is_in_it(built: Image) -> None:
+    looked = [
+        "grep",
+        "--recursive",
+        "--devices=skip",
+        "--files-with-matches",
+        "--fixed-strings",
+        CANARY,
+        str(built.root),
+    ]
+    found = subprocess.run(looked, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+    assert found.stdout == ""
+    assert CANARY not in str(built.config)
 
 
 def test_none_of_its_files_can_be_changed_by_its_user(built: Image) -> None:
@@ -120,7 +142,7 @@ def test_another_build_differs_by_what_was_changed_and_by_nothing_else(
 ) -> None:
     """Of the same version: neither the time of the build nor a cache of an earlier one may show."""
     shutil.copytree(render(FULL), tmp_path / "project")
-    (tmp_path / "project" / "src" / "ete_facturation" / "added.py").write_text("ADDED = True\n")
+    (tmp_path / "project" / "src" / PACKAGE / "added.py").write_text("ADDED = True\n")
     again = Image(tmp_path / "project", "localhost/rendered:again")
     try:
         compared = ["diff", "--recursive", "--brief", "--no-dereference", f"{built.root}/app", f"{again.root}/app"]
