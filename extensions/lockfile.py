@@ -45,6 +45,11 @@ def pieces(
     return names
 
 
+def dev_pieces(variants: Iterable[str]) -> list[str]:
+    """Names of the pieces that the tests and checks of such a service run on."""
+    return ["dev", *(["dev-serverless"] if "serverless" in variants else [])]
+
+
 def joined_lock(names: Iterable[str]) -> str:
     """The lock of several pieces, line by line what `uv pip compile` gives for all of them at once."""
     return join([(LOCKS / f"{name}.txt").read_text() for name in names])
@@ -101,5 +106,6 @@ class LockfileExtension(Extension):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         environment.globals["pieces"] = pieces
+        environment.globals["dev_pieces"] = dev_pieces
         environment.globals["joined_lock"] = joined_lock
         environment.globals["joined_requirements"] = joined_requirements

@@ -30,7 +30,7 @@ REFUSED: dict[str, list[object]] = {
     "description": ["", "a\nb", "x" * 201, "{{ x }}", "[[ x ]]", "<script>", "`id`", "$HOME", "back\\slash"],
     "owner": ["", "team", "a@b", "a b@example.com", '"a"@example.com', "a@example.com\nb", "{{x}}@example.com"],
     "license": ["", "GPL-3.0", "mit"],
-    "variants": [[], ["serverless"], ["gateway", "nowhere"]],
+    "variants": [[], ["lambda"], ["gateway", "nowhere"]],
     "event_broker": ["", "pulsar", "redis"],  # the last one without the queue
     "model_provider": ["", "OpenAI", "none", "mistral"],
     "fallback_provider": ["", "openai", "mistral"],

@@ -26,7 +26,7 @@ CHOICES: dict[str, Callable[[Answers], bool]] = {
     r"\bnats\b|nats-": lambda answers: answers.get("event_broker") == "nats",
     r"kafka": lambda answers: answers.get("event_broker") == "kafka",
     r"/gateway/|\bfastapi\b|import uvicorn": lambda answers: "gateway" in answers.get("variants", ["gateway"]),
-    r"serverless|aws_lambda": lambda _: False,
+    r"serverless|aws_lambda|dynamodb|mangum|boto3": lambda answers: "serverless" in answers.get("variants", []),
 }
 LOCKS = {"requirements.lock", "requirements-dev.lock", "requirements-uv.lock"}
 
