@@ -13,8 +13,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import pytest
 
@@ -129,11 +130,11 @@ def own_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     aws.kill()
 
 
-def one_at_a_time(app: Any) -> Callable[[Json, Any], Iterable[bytes]]:
+def one_at_a_time(app: WSGIApplication) -> WSGIApplication:
     """DynamoDB does each of its operations whole; moto looks first and writes then, with other threads in between."""
     turn = threading.Lock()
 
-    def answer(environ: Json, start_response: Any) -> Iterable[bytes]:
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if not environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB"):
             return app(environ, start_response)  # SQS may wait here for messages
         with turn:
