@@ -11,12 +11,13 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Text
 from pydantic_ai.settings import ModelSettings
 
 from .. import NAME
+from ..auth import Caller
 from ..errors import InvalidInput, ServiceError, Unsupported
+from ..problems import body_of
 from ..sanitize import visible
 from ..service import Service
 from ..task import RunResult, Task
-from .auth import Caller
-from .problems import RESPONSES, STREAMED_RESPONSES, body_of
+from .problems import RESPONSES, STREAMED_RESPONSES
 from .work import Key, headers_of, streamed, unless_gone, work_of
 
 router = APIRouter()

@@ -10,24 +10,17 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..auth import authenticated
 from ..errors import BodyTimeout, BodyTooLarge, ServiceError
+from ..limits import Limits
+from ..problems import SECURITY_HEADERS
 from ..service import Service
 from ..settings import LimitSettings
-from .auth import authenticated
-from .limits import Limits
 from .problems import response_of
 
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
-    "Cache-Control": "no-store",
-}
 
 
 class Admission:
@@ -49,7 +42,7 @@ class Admission:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         patience = service.settings.limits.body_timeout_seconds
-        response = _Response(send, {**_SECURITY_HEADERS, "X-Request-Id": request_id}, patience)
+        response = _Response(send, {**SECURITY_HEADERS, "X-Request-Id": request_id}, patience)
         if scope["path"] == "/docs":  # development's page of the API loads its scripts from elsewhere
             del response.headers["Content-Security-Policy"]
         if service.health.draining:

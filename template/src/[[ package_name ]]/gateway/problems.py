@@ -1,34 +1,16 @@
-"""Errors as RFC 9457 `application/problem+json`."""
+"""Every error of the application as a problem, and the problems in its OpenAPI document."""
 
 import json
-import math
 from typing import Any
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from ..errors import (
-    BodyTimeout,
-    BodyTooLarge,
-    BudgetExceeded,
-    InvalidInput,
-    Overloaded,
-    RateLimited,
-    ServiceError,
-    SwitchedOff,
-    Unauthenticated,
-)
-from ..telemetry import metrics
-
-MEDIA_TYPE = "application/problem+json"
-REFUSALS = tuple(
-    kind.slug
-    for kind in (BodyTooLarge, BodyTimeout, BudgetExceeded, Overloaded, RateLimited, SwitchedOff, Unauthenticated)
-)
+from ..errors import InvalidInput, ServiceError
+from ..problems import MEDIA_TYPE, body_of, count, count_from_zero, headers_of
 
 
 class Problem(BaseModel):
@@ -61,33 +43,15 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 STREAMED_RESPONSES = {**RESPONSES, 200: {"content": {"application/json": {}, "text/event-stream": {}}}}
 
 
-def body_of(error: ServiceError) -> dict[str, object]:
-    """The problem as a JSON object; `type` says which error it is, `request_id` where to find it in the log."""
-    return {
-        "type": f"urn:problem:{error.slug}",
-        "title": error.title,
-        "status": error.status,
-        "detail": error.detail,
-        "request_id": structlog.contextvars.get_contextvars().get("request_id"),
-    }
-
-
 def response_of(error: ServiceError) -> Response:
-    """The response for `error`, with `Retry-After` where waiting helps; refusals are counted."""
-    if error.slug in REFUSALS:
-        metrics.REJECTED.add(1, {"reason": error.slug})
-    headers = dict(error.headers)
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-    if error.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return Response(json.dumps(body_of(error)), error.status, headers, MEDIA_TYPE)
+    """The response for `error`; refusals are counted."""
+    count(error)
+    return Response(json.dumps(body_of(error)), error.status, headers_of(error), MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
     """Every error of the app in the one form; none with a stack trace."""
-    for reason in REFUSALS:
-        metrics.REJECTED.add(0, {"reason": reason})  # a rate needs a zero to rise from
+    count_from_zero()
 
     @app.exception_handler(ServiceError)
     async def known(_: Request, error: ServiceError) -> Response:

@@ -10,8 +10,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from ..secrets import Secrets
-from .app import create_app
+from ..settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -50,10 +49,8 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(secrets: Secrets) -> None:
+def serve(app: FastAPI, settings: Settings) -> None:
     """Serves until told to stop."""
-    settings = secrets.settings
-    app = create_app(secrets)
     config = uvicorn.Config(
         app,
         host=settings.host,

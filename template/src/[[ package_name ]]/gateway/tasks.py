@@ -1,19 +1,21 @@
 """`/v1/tasks`: durable tasks, stored here, done by workers."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
+from ..auth import Caller
 from ..errors import InvalidInput
-from ..queue.records import Page, Status, TaskId, TaskRequest, TaskView
-from ..queue.tasks import Tasks
-from .auth import Caller
+from ..queue.records import Page, Status, TaskId, TaskQueue, TaskRequest, TaskView
+from ..service import Service
 from .problems import RESPONSES
 
+OpenTasks = Callable[[Service], AbstractAsyncContextManager[TaskQueue]]
 router = APIRouter(prefix="/v1/tasks", responses=RESPONSES)
 
 Key = Annotated[
@@ -88,6 +90,6 @@ async def events(request: Request, task_id: TaskId) -> StreamingResponse:
     return StreamingResponse(changes(), media_type="text/event-stream")
 
 
-def _tasks(request: Request) -> Tasks:
-    tasks: Tasks = request.app.state.tasks
+def _tasks(request: Request) -> TaskQueue:
+    tasks: TaskQueue = request.app.state.tasks
     return tasks

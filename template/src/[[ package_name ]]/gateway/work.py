@@ -10,7 +10,7 @@ from fastapi import Header, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 
-from ..once import Once
+from ..idempotency import KEY_PATTERN, headers_for, run_once
 from ..service import Service
 from ..task import Emit, RunResult, Task
 
@@ -19,7 +19,7 @@ Key = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        pattern=r"^[\x21-\x7e]{1,255}$",
+        pattern=KEY_PATTERN,
         description="a request repeated with the same key and body gets the first one's answer",
     ),
 ]
@@ -34,36 +34,14 @@ async def work_of(request: Request, task: Task, key: str | None) -> Work:
     fingerprint = hashlib.sha256(request.url.path.encode() + await request.body()).hexdigest()
 
     async def work(emit: Emit | None) -> tuple[RunResult, bool]:
-        if key is None:
-            return await service.runner.run(task, emit), False
-
-        async def first() -> str:
-            return (await service.runner.run(task, emit)).model_dump_json()
-
-        answer, earlier = await Once(service.state, "idempotency:").do(
-            f"{task.tenant}:{key}",
-            fingerprint,
-            service.settings.cache.idempotency_seconds,
-            first,
-            patience=service.settings.run.deadline_seconds,
-        )
-        result = RunResult.model_validate_json(answer)
-        if earlier and emit:
-            await emit(result.output)
-        return result, earlier
+        return await run_once(service, task, key, fingerprint, emit)
 
     return work
 
 
 def headers_of(request: Request, key: str | None, *, replayed: bool) -> dict[str, str]:
-    """What an idempotent request is told: whether this is an earlier answer, and how far the promise reaches."""
-    if key is None:
-        return {}
-    service: Service = request.app.state.service
-    headers = {"Idempotency-Replayed": "true"} if replayed else {}
-    if not service.state.shared:
-        headers["Idempotency-Scope"] = "process"  # the state store is away: other replicas do not know this key
-    return headers
+    """What an idempotent request is told."""
+    return headers_for(request.app.state.service, key, replayed=replayed)
 
 
 async def unless_gone(request: Request, work: Coroutine[None, None, T]) -> T:

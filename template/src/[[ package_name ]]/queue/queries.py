@@ -14,7 +14,8 @@ from ..errors import NotFound, StateUnavailable
 from .cursor import Place
 from .database import WORKFLOW, Database, Depth, Unreachable
 from .depth import Gauge
-from .records import STORED, Page, Status, TaskView, stored_id
+from .records import Page, Status, TaskView, stored_id
+from .views import STORED, view_of
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -45,7 +46,7 @@ class Queries:
         """Raises:
         NotFound: also for another tenant's task.
         """
-        return TaskView.of(await self._known(tenant, task_id))
+        return view_of(await self._known(tenant, task_id))
 
     async def page(self, *, tenant: str | None, status: Status | None, cursor: str | None, limit: int) -> Page:
         """Some of a tenant's tasks (of all tenants' without one), newest first.
@@ -71,7 +72,7 @@ class Queries:
             )
             for row in rows:
                 place = place.after(row.created_at or 0)
-                view = TaskView.of(row)
+                view = view_of(row)
                 if status in (None, view.status):
                     views.append(view)
                 if len(views) == limit:
@@ -85,7 +86,7 @@ class Queries:
         while True:
             with suppress(StateUnavailable):
                 known = await self._known(tenant, task_id)
-                view = TaskView.of(known)
+                view = view_of(known)
                 kept = known.attributes or {}
                 cancelled = view.status is Status.CANCELLED
                 return Facts(view.takeovers, kept.get("strikes", 0), float(kept["deadline_at"]), cancelled)

@@ -2,15 +2,13 @@
 
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Protocol, Self
 
-from dbos import WorkflowStatus
 from pydantic import BaseModel, Field, model_validator
 
 from ..task import RunResult
-from .serial import TaskEnded
 
 MetadataValue = Annotated[str, Field(max_length=256)] | int | float | bool | None
 Urgency = Literal["normal", "batch"]
@@ -30,17 +28,6 @@ class Status(StrEnum):
     @property
     def final(self) -> bool:
         return self not in (Status.QUEUED, Status.RUNNING)
-
-
-# In DBOS' words. `failed` and `dead` are both ERROR; the error says which.
-STORED: dict[Status, list[str]] = {
-    Status.QUEUED: ["ENQUEUED", "DELAYED"],
-    Status.RUNNING: ["PENDING"],
-    Status.COMPLETED: ["SUCCESS"],
-    Status.FAILED: ["ERROR"],
-    Status.DEAD: ["ERROR"],
-    Status.CANCELLED: ["CANCELLED"],
-}
 
 
 class TaskRequest(BaseModel, extra="forbid"):
@@ -107,28 +94,6 @@ class TaskView(BaseModel):
     result: RunResult | None = None
     error: Failure | None = None
 
-    @classmethod
-    def of(cls, found: WorkflowStatus) -> Self:
-        """From what DBOS knows."""
-        status = next(status for status, names in STORED.items() if found.status in names)
-        error = None
-        if isinstance(found.error, TaskEnded):
-            status = Status(found.error.status)
-            error = Failure(type=f"urn:problem:{found.error.slug}", detail=found.error.detail)
-        elif status is Status.FAILED:
-            error = Failure(type="urn:problem:internal", detail="An unexpected error; it is in the log.")
-        return cls(
-            id=public_id(found.workflow_id),
-            tenant=found.authenticated_user or "",
-            status=status,
-            created_at=_time(found.created_at),
-            started_at=_time(found.dequeued_at) if found.dequeued_at else None,
-            finished_at=_time(found.completed_at) if found.completed_at else None,
-            takeovers=max(0, (found.recovery_attempts or 1) - 1),
-            result=RunResult.model_validate_json(found.output) if found.output else None,
-            error=error,
-        )
-
 
 class Page(BaseModel):
     """Some tasks, newest first."""
@@ -146,5 +111,23 @@ def public_id(stored: str) -> str:
     return stored.partition("/")[2]
 
 
-def _time(milliseconds: int | None) -> datetime:
-    return datetime.fromtimestamp((milliseconds or 0) / 1000, UTC)
+class TaskQueue(Protocol):
+    """Tasks as a door sees them, whatever keeps and does them. Each method may raise a ServiceError."""
+
+    async def submit(self, request: TaskRequest, *, tenant: str, actor: str) -> tuple[TaskView, bool]:
+        """Stores a task; the task, and whether it was there already."""
+        ...
+
+    async def get(self, task_id: str, *, tenant: str) -> TaskView: ...
+
+    async def page(self, *, tenant: str | None, status: Status | None, cursor: str | None, limit: int) -> Page:
+        """Some of a tenant's tasks (of all tenants' without one), newest first."""
+        ...
+
+    async def cancel(self, task_id: str, *, tenant: str, actor: str) -> TaskView: ...
+
+    async def retry(self, task_id: str, *, tenant: str, actor: str) -> TaskView:
+        """Gives a failed or dead task another chance."""
+        ...
+
+    async def reachable(self) -> bool: ...

@@ -23,6 +23,7 @@ from .database import BATCHES, QUEUE, WORKFLOW, Database
 from .events import Events, event_of
 from .queries import SAMPLE_SECONDS, Queries
 from .records import Spec, Status, TaskRequest, TaskView, stored_id
+from .views import view_of
 
 
 class Tasks(Queries):
@@ -31,7 +32,7 @@ class Tasks(Queries):
     def __init__(self, settings: Settings, database: Database, audit: Audit, models: Models | None = None) -> None:
         super().__init__(database)
         self._settings = settings
-        self._database = database
+        self.database = database
         self._audit = audit
         self._models = models
         self.events = Events(settings.events, self._client)
@@ -77,7 +78,7 @@ class Tasks(Queries):
             known = await self._known(tenant, str(request.id))
             if (known.attributes or {}).get("fingerprint") != spec.fingerprint():
                 raise Conflict(f"Task {request.id} is known with another request; use a new id.") from None
-            return TaskView.of(known), True
+            return view_of(known), True
         self._gauge.count_one()
         self._audit.record("task.submit", actor=actor, outcome="ok", tenant=tenant, task=request.id)
         now = datetime.now(UTC)
@@ -108,7 +109,7 @@ class Tasks(Queries):
             Conflict: it is neither failed nor dead.
         """
         known = await self._known(tenant, task_id)
-        if (view := TaskView.of(known)).status not in (Status.FAILED, Status.DEAD):
+        if (view := view_of(known)).status not in (Status.FAILED, Status.DEAD):
             raise Conflict(f"Task {task_id} is {view.status}; only failed and dead tasks can be retried.")
         workflow_id = known.workflow_id
         steps = await self._asked(partial(self._client.list_workflow_steps_async, workflow_id))
@@ -136,7 +137,7 @@ class Tasks(Queries):
 
     def _store(self, options: EnqueueOptions, spec: Spec) -> None:
         """The task and what is told of it, both or neither."""
-        with self._database.engine.begin() as connection:
+        with self.database.engine.begin() as connection:
             self._client.enqueue_in_transaction(connection, options, spec.model_dump_json())
             for event in self.events.first(event_of("accepted", options["workflow_id"], spec)):
                 self._client.enqueue_in_transaction(connection, *event)
@@ -153,13 +154,13 @@ class Tasks(Queries):
 
 
 @asynccontextmanager
-async def open_tasks(service: Service) -> AsyncGenerator[tuple[Tasks, Database]]:
-    """The queue as clients see it, with its database; closed at the end."""
+async def open_tasks(service: Service) -> AsyncGenerator[Tasks]:
+    """The queue as clients see it; closed at the end."""
     database = Database(service.settings.queue.database_url.get_secret_value())
     try:
         await asyncio.to_thread(database.prepare)
         tasks = Tasks(service.settings, database, service.audit, service.runner.models)
-        yield tasks, database
+        yield tasks
         tasks.close()
     finally:
         database.close()

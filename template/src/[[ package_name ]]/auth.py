@@ -6,8 +6,8 @@ import secrets as randomness
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from ..errors import Unauthenticated
-from ..settings import ClientKey, Settings
+from .errors import Unauthenticated
+from .settings import ClientKey, Settings
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import math
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from ..errors import Overloaded, RateLimited
-from ..settings import LimitSettings
-from ..state import State
 from .auth import Caller
+from .errors import Overloaded, RateLimited
+from .settings import LimitSettings
+from .state import State
 
 
 class Limits:

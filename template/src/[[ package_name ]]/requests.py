@@ -1,0 +1,39 @@
+"""What a client may ask for with one run, whichever door it comes through."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, Field, FiniteFloat
+
+from .auth import Caller
+from .task import Task
+
+
+def _unicode(text: str) -> str:
+    text.encode()  # half a surrogate pair raises a UnicodeEncodeError, which is a ValueError
+    return text
+
+
+MetadataValue = Annotated[str, Field(max_length=256), AfterValidator(_unicode)] | int | FiniteFloat | bool | None
+
+
+class RunRequest(BaseModel, extra="forbid", strict=True):
+    """A task for the agent."""
+
+    input: str = Field(min_length=1, description="what is asked, in plain text")
+    conversation_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="an id of your choice; used again, it continues the conversation",
+    )
+    metadata: dict[Annotated[str, Field(max_length=64), AfterValidator(_unicode)], MetadataValue] | None = Field(
+        None, max_length=16, description="comes back in the service's log line for this run"
+    )
+
+    def task(self, caller: Caller) -> Task:
+        return Task(
+            input=self.input,
+            tenant=caller.tenant,
+            actor=caller.key,
+            conversation_id=self.conversation_id,
+            metadata=self.metadata or {},
+        )
