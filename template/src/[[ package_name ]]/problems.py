@@ -1,6 +1,8 @@
 """Errors as RFC 9457 `application/problem+json`: what any door answers with."""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
 
@@ -50,6 +52,11 @@ def headers_of(error: ServiceError) -> dict[str, str]:
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return headers
+
+
+def described(errors: Sequence[Mapping[str, Any]]) -> str:
+    """What pydantic found wrong, the first ten of it."""
+    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in errors[:10])
 
 
 def count(error: ServiceError) -> None:

@@ -1,5 +1,7 @@
 """What a client may ask for with one run, whichever door it comes through."""
 
+import re
+import uuid
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field, FiniteFloat
@@ -14,6 +16,11 @@ def _unicode(text: str) -> str:
 
 
 MetadataValue = Annotated[str, Field(max_length=256), AfterValidator(_unicode)] | int | FiniteFloat | bool | None
+
+
+def request_id_of(given: str) -> str:
+    """The client's own id for its request where it can be one, else a new one."""
+    return given if re.fullmatch(r"[A-Za-z0-9._-]{1,128}", given) else uuid.uuid4().hex
 
 
 class RunRequest(BaseModel, extra="forbid", strict=True):

@@ -25,7 +25,7 @@ def settings() -> Settings:
         fail("The configuration cannot be used:\n" + "\n".join(f"  - {problem}" for problem in error.problems), 2)
 
 
-def telemetry_of(secrets: Secrets) -> AbstractContextManager[None]:
+def telemetry_of(secrets: Secrets) -> AbstractContextManager[object]:
     current = secrets.settings
     return running(NAME, __version__, current.environment, current.log_level, secrets.values)
 

@@ -1,9 +1,7 @@
 """What every request passes before its body is read: an id, a key, the limits. Plain ASGI, for speed."""
 
 import asyncio
-import re
 import time
-import uuid
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,13 +12,12 @@ from ..auth import authenticated
 from ..errors import BodyTimeout, BodyTooLarge, ServiceError
 from ..limits import Limits
 from ..problems import SECURITY_HEADERS
+from ..requests import request_id_of
 from ..service import Service
 from ..settings import LimitSettings
 from .problems import response_of
 
 log = structlog.get_logger(__name__)
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class Admission:
@@ -36,9 +33,7 @@ class Admission:
             return
         service: Service = scope["app"].state.service
         given = Headers(scope=scope)
-        request_id = given.get("x-request-id", "")
-        if not _REQUEST_ID.fullmatch(request_id):
-            request_id = uuid.uuid4().hex
+        request_id = request_id_of(given.get("x-request-id", ""))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         patience = service.settings.limits.body_timeout_seconds

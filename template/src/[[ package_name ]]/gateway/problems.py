@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from ..errors import InvalidInput, ServiceError
-from ..problems import MEDIA_TYPE, body_of, count, count_from_zero, headers_of
+from ..problems import MEDIA_TYPE, body_of, count, count_from_zero, described, headers_of
 
 
 class Problem(BaseModel):
@@ -59,8 +59,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
-        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()[:10])
-        return response_of(InvalidInput(f"The request does not fit the API: {wrong}"))
+        return response_of(InvalidInput(f"The request does not fit the API: {described(error.errors())}"))
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:

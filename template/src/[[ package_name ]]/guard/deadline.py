@@ -7,7 +7,12 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 import nopanic
 from nopanic import time_remaining
 
-__all__ = ["deadline", "share_of_time", "time_remaining"]
+__all__ = ["at_most", "deadline", "share_of_time", "time_remaining"]
+
+
+def at_most(seconds: float) -> AbstractContextManager[object]:
+    """The time that all deadlines inside have to end in, where something outside sets it."""
+    return nopanic.deadline(max(0.001, seconds))
 
 
 @asynccontextmanager
@@ -17,6 +22,8 @@ async def deadline(seconds: float) -> AsyncGenerator[None]:
     Raises:
         TimeoutError: when it is spent.
     """
+    if (left := time_remaining()) is not None:
+        seconds = min(seconds, left)
     # The guards' own time-outs fire first, so that a hang is counted against whoever hung.
     async with asyncio.timeout(seconds + 0.05), nopanic.deadline(seconds):
         yield

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 from opentelemetry.sdk.resources import Resource
@@ -12,8 +13,11 @@ from . import logs, metrics, traces
 @contextmanager
 def running(
     service: str, version: str, environment: str, log_level: str, secrets: Callable[[], Iterable[str]]
-) -> Generator[None]:
-    """Installs logging, metrics and tracing for the process, and flushes them at the end."""
+) -> Generator[Callable[[float], None]]:
+    """Installs logging, metrics and tracing for the process, and flushes them at the end.
+
+    Yields what sends all that there is so far, and returns after so many seconds at the latest.
+    """
     resource = Resource.create(
         {"service.name": service, "service.version": version, "deployment.environment.name": environment}
     )
@@ -22,8 +26,15 @@ def running(
     logs.setup(log_level, secrets)
     meters = metrics.setup(resource)
     tracers = traces.setup(resource)
+
+    def flush(seconds: float) -> None:
+        if traces.exported():
+            threads = ThreadPoolExecutor(2)
+            wait([threads.submit(tracers.force_flush), threads.submit(meters.force_flush)], timeout=seconds)
+            threads.shutdown(wait=False)
+
     try:
-        yield
+        yield flush
     finally:
         tracers.shutdown()
         meters.shutdown()

@@ -1,6 +1,5 @@
 """Logs: one JSON object a line on stdout, third-party loggers included, secrets masked."""
 
-import io
 import logging
 import sys
 from collections.abc import Callable, Iterable
@@ -47,9 +46,9 @@ def setup(level: str, secrets: Callable[[], Iterable[str]], stream: TextIO | Non
         ],
     )
     stream = stream or sys.stdout
-    if isinstance(stream, io.TextIOWrapper):
+    if reconfigure := getattr(stream, "reconfigure", None):
         # What is no valid Unicode becomes its escape, which JSON has too: no line is lost or cut.
-        stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+        reconfigure(encoding="utf-8", errors="backslashreplace")
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
     root = logging.getLogger()

@@ -1,0 +1,1 @@
+"""The AWS Lambda door: turns invocations into tasks for the runner."""

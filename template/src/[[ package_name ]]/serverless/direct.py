@@ -1,0 +1,46 @@
+"""Direct invocation: who may, IAM says. The event is the request, what is returned is the answer or the problem."""
+
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from ..auth import Caller
+from ..errors import InvalidInput, ServiceError
+from ..idempotency import KEY_PATTERN, run_once
+from ..problems import body_of, described
+from ..requests import RunRequest
+from ..service import Service
+from .sandbox import Context
+
+
+class DirectRequest(RunRequest):
+    """A run, in the name of a tenant of the invoker's choice."""
+
+    tenant: str = Field("local", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    idempotency_key: str | None = Field(None, pattern=KEY_PATTERN)
+
+
+async def answer(service: Service, event: Any, context: Context) -> dict[str, Any]:
+    """The run's result; the problem where the request itself is to blame, which a repetition would not help.
+
+    Raises:
+        ServiceError: what may pass, so that Lambda and Step Functions try again: an invocation that Lambda repeats
+            has the same id, and does not pay twice for what was done already.
+    """
+    try:
+        return await _answered(service, event, context)
+    except ServiceError as error:
+        if error.status >= 500:
+            raise
+        return body_of(error)
+
+
+async def _answered(service: Service, event: Any, context: Context) -> dict[str, Any]:
+    try:
+        request = DirectRequest.model_validate(event)
+    except ValidationError as error:
+        raise InvalidInput(f"The event is no run: {described(error.errors())}. Send an object with `input`.") from None
+    key = request.idempotency_key or context.aws_request_id
+    fingerprint = request.model_dump_json(exclude={"idempotency_key"})
+    result, _ = await run_once(service, request.task(Caller("lambda", request.tenant)), key, fingerprint)
+    return result.model_dump(mode="json")

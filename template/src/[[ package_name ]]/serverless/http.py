@@ -1,0 +1,43 @@
+"""From an event of API Gateway (v1, v2), a function URL or a load balancer to an ASGI application, and back."""
+
+import json
+from typing import Any
+
+import structlog
+from mangum import Mangum
+from mangum.protocols import HTTPCycle
+from mangum.types import ASGI
+
+from ..errors import Unsupported
+from ..problems import MEDIA_TYPE, body_of
+from .sandbox import Context
+
+log = structlog.get_logger(__name__)
+
+
+def is_http(event: object) -> bool:
+    """Whether somebody asks over HTTP; anything else is a direct invocation."""
+    return isinstance(event, dict) and "requestContext" in event
+
+
+async def respond(app: ASGI, event: dict[str, Any], context: Context) -> dict[str, Any]:
+    """The response in the form that the event's sender understands; a streamed answer comes whole."""
+    try:
+        handler = Mangum(app, lifespan="off").infer(event, context)  # type: ignore[arg-type]
+        scope, body = handler.scope, handler.body
+    except Exception as error:  # noqa: BLE001 whatever an event lacks that was never seen from AWS
+        log.warning("malformed_event", error=type(error).__name__)
+        return _refused(Unsupported("The event is not one of API Gateway, a function URL or a load balancer."))
+    scope["state"] = {}
+    cycle = HTTPCycle(scope, body)
+    await cycle.run(app)
+    return handler({"status": cycle.status, "headers": cycle.headers, "body": cycle.body})
+
+
+def _refused(error: Unsupported) -> dict[str, Any]:
+    return {
+        "statusCode": error.status,
+        "headers": {"content-type": MEDIA_TYPE},
+        "body": json.dumps(body_of(error)),
+        "isBase64Encoded": False,
+    }
