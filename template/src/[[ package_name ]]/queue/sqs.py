@@ -112,15 +112,14 @@ class SqsTasks:
             NotFound: also for another tenant's task.
             Conflict: it has ended already; the detail says how.
         """
-        known = await self._known(tenant, task_id)
+        known = await self.get(task_id, tenant=tenant)
         given: dict[str, str | int] = {"queued": Status.QUEUED.value, "running": Status.RUNNING.value}
-        ended = self.view(known).status.final or not (
-            cancelled := await self.table.change(
-                tenant, task_id, "#status IN (:given_queued, :given_running)", given, **end(Status.CANCELLED)
-            )
-        )
-        if ended:
-            raise Conflict(f"Task {task_id} has ended already: {self.view(await self._known(tenant, task_id)).status}.")
+        going_on = "#status IN (:given_queued, :given_running)"
+        cancelled = None
+        if not known.status.final:
+            cancelled = await self.table.change(tenant, task_id, going_on, given, **end(Status.CANCELLED))
+        if cancelled is None:
+            raise Conflict(f"Task {task_id} has ended already: {(await self.get(task_id, tenant=tenant)).status}.")
         self._audit.record("task.cancel", actor=actor, outcome="ok", tenant=tenant, task=task_id)
         return self.view(cancelled)
 

@@ -1,6 +1,6 @@
-"""The DynamoDB table of tasks: a row a task, every change of one under a condition, so that who comes late changes nothing.
+"""The DynamoDB table of tasks: a row a task, each change under a condition, so that who comes late changes nothing.
 
-Keys: `tenant` and `id`; the index `by_created` (`tenant`, `created`) has them by time. Times are milliseconds since 1970.
+Keys: `tenant` and `id`; the index `by_created` (`tenant`, `created`) has them by time.
 """
 
 from collections.abc import AsyncGenerator
@@ -26,7 +26,7 @@ class Table:
 
     async def put(self, row: Row) -> bool:
         """Whether it is new: of the rows of one id, the first stays."""
-        item = {name: typed(value) for name, value in asdict(row).items() if value not in ("", 0)}
+        item = {name: typed(value) for name, value in asdict(row).items() if name != "expires"}
         found = await self._asked("put_item", Item=item, ConditionExpression="attribute_not_exists(id)")
         return found is not None
 

@@ -90,4 +90,6 @@ class CheckpointedModel(WrapperModel):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
-        return await current.get().answer(lambda: self.wrapped.request(messages, model_settings, model_request_parameters))
+        return await current.get().answer(
+            lambda: self.wrapped.request(messages, model_settings, model_request_parameters)
+        )

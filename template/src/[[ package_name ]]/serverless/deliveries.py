@@ -26,7 +26,6 @@ tracer = trace.get_tracer(__name__)
 LEASE_SECONDS = 30.0
 _RENEW_SECONDS = 10.0
 _MINE = "#status = :given_running AND #owner = :given_owner"
-_FREE = "#status = :given_queued OR (#status = :given_running AND (#lease_until < :given_now OR #owner = :given_owner))"
 
 
 class NotDone(Exception):
@@ -66,25 +65,22 @@ class Deliveries:
             return
         if row.status == Status.DEAD and delivery > 1:
             await self._give_back(message, 0)  # on its way to the dead letters
-        if row.status == Status.DEAD:  # from the dead letters again
-            row = await self._claimed(row, delivery, when="#status = :given_dead")
-        elif Status(row.status).final:
-            return
-        elif row.not_before > now_ms():
+        if Status(row.status).final and row.status != Status.DEAD:
+            return  # delivered once more than needed
+        if row.not_before > now_ms():
             return await self._tasks.send(row)  # SQS holds nothing back for so long
-        else:
-            row = await self._claimed(row, delivery, when=_FREE)
-        await self._run(row, message)
+        await self._run(await self._claimed(row, delivery), message)
 
-    async def _claimed(self, row: Row, delivery: int, when: str) -> Row:
-        lost = row.status == Status.RUNNING
-        owner = uuid.uuid4().hex
-        given = {"queued": "queued", "running": "running", "dead": "dead", "now": now_ms(), "owner": owner}
+    async def _claimed(self, row: Row, delivery: int) -> Row:
+        """The row, as this delivery's own. A dead one comes from the dead letters: an operator has sent it again."""
+        if row.status == Status.RUNNING and row.lease_until > now_ms():
+            raise NotDone("another function has it")
+        owner, lost = uuid.uuid4().hex, row.status == Status.RUNNING
         claimed = await self._tasks.table.change(
             row.tenant,
             row.id,
-            when,
-            {name: value for name, value in given.items() if f":given_{name}" in when},
+            "(#status = :given_status AND #lease_until = :given_lease) OR #owner = :given_owner",
+            {"status": row.status, "lease": row.lease_until, "owner": owner},
             status=Status.RUNNING.value,
             owner=owner,
             lease_until=now_ms() + int(LEASE_SECONDS * 1000),
@@ -93,7 +89,7 @@ class Deliveries:
             started_at=row.started_at or now_ms(),
         )
         if claimed is None:
-            raise NotDone("another function has it")
+            raise NotDone("another function was quicker")
         if lost:
             meters.TAKEOVERS.add(1)
             log.warning("task_taken_over", takeovers=claimed.takeovers)
@@ -179,9 +175,7 @@ class Deliveries:
             return
         meters.TASKS.add(1, {"outcome": status.value})
         log.info("task", outcome=status.value)
-        self._service.audit.record(
-            "task", actor=spec.actor, outcome=status.value, tenant=spec.tenant, task=row.id
-        )
+        self._service.audit.record("task", actor=spec.actor, outcome=status.value, tenant=spec.tenant, task=row.id)
 
 
 def _task_of(row: Row, spec: Spec, checkpoints: Checkpoints) -> Task:

@@ -1,6 +1,7 @@
 """From an event of API Gateway (v1, v2), a function URL or a load balancer to an ASGI application, and back."""
 
 import json
+import logging
 from typing import Any
 
 import structlog
@@ -13,6 +14,9 @@ from ..problems import MEDIA_TYPE, body_of
 from .sandbox import Context
 
 log = structlog.get_logger(__name__)
+logging.getLogger("mangum").setLevel("WARNING")  # each request has a line of ours
+
+_TEXTS = ["text/", "application/json", MEDIA_TYPE]  # the rest is sent in base 64
 
 
 def is_http(event: object) -> bool:
@@ -23,7 +27,7 @@ def is_http(event: object) -> bool:
 async def respond(app: ASGI, event: dict[str, Any], context: Context) -> dict[str, Any]:
     """The response in the form that the event's sender understands; a streamed answer comes whole."""
     try:
-        handler = Mangum(app, lifespan="off").infer(event, context)  # type: ignore[arg-type]
+        handler = Mangum(app, lifespan="off", text_mime_types=_TEXTS).infer(event, context)  # type: ignore[arg-type]
         scope, body = handler.scope, handler.body
     except Exception as error:  # noqa: BLE001 whatever an event lacks that was never seen from AWS
         log.warning("malformed_event", error=type(error).__name__)
