@@ -155,7 +155,8 @@ class Connection(asyncio.Protocol):
         upstream, script, url = self.upstream, self.upstream.script, urlsplit(target)
         model, key = str(request.get("model", "-")), headers.get("authorization", "").removeprefix("Bearer ")
         self.key = key
-        rule = script.pick(url.path, model)
+        text = answers.place_in_run(request)[0] if "messages" in request else ""
+        rule = script.pick(url.path, model, text)
         outcome = "ok" if rule is None else str(rule.status) if rule.fault == "status" else rule.fault
         if not rule and script.allowed_keys is not None and key not in script.allowed_keys and model != "-":
             rule, outcome = Rule("status", status=401), "401"

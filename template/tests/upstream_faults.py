@@ -33,6 +33,7 @@ class Rule:
     share: float = 1.0
     model: str | None = None
     path: str | None = None
+    asked: str | None = None
     times: int | None = None
     skip: int = 0
     after: float = 0.0
@@ -42,10 +43,11 @@ class Rule:
     seconds: float = 1.0
     bytes: int = 10_000_000
 
-    def matches(self, path: str, model: str, age: float) -> bool:
+    def matches(self, path: str, model: str, age: float, asked: str = "") -> bool:
         return (
             (self.model is None or self.model == model)
             and (self.path is None or self.path == path)
+            and (self.asked is None or self.asked in asked)
             and self.times != 0
             and age >= self.after
             and (self.lasts is None or age < self.after + self.lasts)
@@ -79,10 +81,10 @@ class Script:
         self._random = random.Random(self.seed)
         self._started = time.monotonic()
 
-    def pick(self, path: str, model: str) -> Rule | None:
+    def pick(self, path: str, model: str, asked: str = "") -> Rule | None:
         age, draw = time.monotonic() - self._started, self._random.random()
         for rule in self.rules:
-            if not rule.matches(path, model, age):
+            if not rule.matches(path, model, age, asked):
                 continue
             if rule.skip:
                 rule.skip -= 1

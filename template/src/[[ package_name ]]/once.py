@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from .errors import Conflict
+from .guard import afterwards
 from .state import State
 
 LEASE_SECONDS = 10.0
@@ -75,7 +76,7 @@ class Once:
             yield
         except BaseException:
             with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(self._state.replace(key, running, None, 0))
+                await afterwards(self._state.replace(key, running, None, 0))
             raise
         finally:
             renewal.cancel()

@@ -14,6 +14,7 @@ from base64 import b64decode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -23,7 +24,7 @@ SECONDS = 90.0
 
 
 def main() -> None:
-    settings = {name: value for name, value in os.environ.items() if name not in ("PATH", "HOME", "LANG", "TMPDIR")}
+    settings: dict[str, Any] = {name: value for name, value in os.environ.items() if name not in ("PATH", "HOME", "LANG", "TMPDIR")}
     function = Function("api", echo=True, **settings)
 
     class Front(BaseHTTPRequestHandler):

@@ -6,8 +6,8 @@ share one breaker, one bulkhead and one retry budget. Fallback stands above the 
 
 from nopanic import BulkheadFull, CircuitOpen
 
-from .deadline import at_most, deadline, time_remaining
+from .deadline import afterwards, at_most, deadline, time_remaining
 from .policy import Guard
 from .registry import Guards
 
-__all__ = ["BulkheadFull", "CircuitOpen", "Guard", "Guards", "at_most", "deadline", "time_remaining"]
+__all__ = ["BulkheadFull", "CircuitOpen", "Guard", "Guards", "afterwards", "at_most", "deadline", "time_remaining"]

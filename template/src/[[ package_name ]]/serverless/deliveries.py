@@ -1,39 +1,55 @@
-"""What is done with one message of SQS."""
+"""What is done with the messages of SQS."""
 
 import asyncio
 import json
-import uuid
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Self
 
 import structlog
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from opentelemetry import context, propagate, trace
 
 from .. import steps
 from ..errors import BudgetExceeded, DeadlineExceeded, ServiceError
+from ..guard import time_remaining
 from ..queue import meters
 from ..queue.patience import pause, worth_another
 from ..queue.records import Spec, Status
-from ..queue.rows import Row, end, now_ms
+from ..queue.rows import now_ms
 from ..queue.sqs import SqsTasks
 from ..service import Service
 from ..task import RunResult, Task
 from .checkpoints import CheckpointedModel, Checkpoints, current
+from .lease import Held, Lease
 
 log = structlog.get_logger(__name__)
 tracer = trace.get_tracer(__name__)
 
-LEASE_SECONDS = 30.0
-_RENEW_SECONDS = 10.0
-_MINE = "#status = :given_running AND #owner = :given_owner"
+SETTLE_SECONDS = 1.0  # of an invocation's time, kept for the rows and messages of the tasks that it could not finish
 
 
 class NotDone(Exception):
     """The message stays in the queue: it is delivered again, or goes to the dead letters."""
 
 
-class LeaseLost(Exception):
+class LetGo(Exception):
     """The task was cancelled, or another function has it."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What SQS delivers, for the `delivery`th time."""
+
+    id: str
+    receipt_handle: str
+    body: str
+    delivery: int
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> Self:
+        delivery = int(record["attributes"]["ApproximateReceiveCount"])
+        return cls(record["messageId"], record["receiptHandle"], record["body"], delivery)
 
 
 class Deliveries:
@@ -46,150 +62,118 @@ class Deliveries:
         models = service.runner.models.wrapped(CheckpointedModel)
         self._runner = service.runner.extended(models, [])
 
-    async def take(self, message: SQSRecord) -> None:
-        """Raises:
-        NotDone: the message is not to be deleted.
-        ServiceError: neither, as AWS does not answer.
-        """
-        delivery = int(message.attributes.approximate_receive_count)
+    async def take_all(self, messages: Sequence[Message]) -> list[Message]:
+        """Does what messages ask for, side by side; those that are not done, and are not to be deleted."""
+        done = await asyncio.gather(*map(self._done, messages))
+        return [message for message, whole in zip(messages, done, strict=True) if not whole]
+
+    async def _done(self, message: Message) -> bool:
+        try:
+            await self._take(message)
+        except (NotDone, Held):
+            return False
+        except ServiceError as error:  # AWS does not answer
+            log.warning("delivery_failed", error=error.slug)
+            return False
+        except Exception:
+            log.exception("delivery_failed_unexpectedly")
+            return False
+        return True
+
+    async def _take(self, message: Message) -> None:
         try:
             body = json.loads(message.body)
             tenant, task_id = str(body["tenant"]), str(body["id"])
         except (ValueError, TypeError, KeyError):
-            log.error("poison_message", message=message.message_id)
-            raise NotDone("not a message of this service's") from None
+            log.error("poison_message", message=message.id)
+            raise NotDone from None
         structlog.contextvars.bind_contextvars(task_id=task_id, tenant=tenant)
         row = await self._tasks.table.get(tenant, task_id)
         if row is None:
             log.warning("message_without_task")
             return
-        if row.status == Status.DEAD and delivery > 1:
+        if row.status == Status.DEAD and message.delivery > 1:
             await self._give_back(message, 0)  # on its way to the dead letters
+        # A dead one's first delivery comes from the dead letters: an operator has sent it again.
         if Status(row.status).final and row.status != Status.DEAD:
-            return  # delivered once more than needed
+            return
         if row.not_before > now_ms():
             return await self._tasks.send(row)  # SQS holds nothing back for so long
-        await self._run(await self._claimed(row, delivery), message)
+        lease = await Lease.claim(self._tasks.table, row, message.delivery)
+        await self._run(lease, Spec.model_validate_json(row.spec), message)
 
-    async def _claimed(self, row: Row, delivery: int) -> Row:
-        """The row, as this delivery's own. A dead one comes from the dead letters: an operator has sent it again."""
-        if row.status == Status.RUNNING and row.lease_until > now_ms():
-            raise NotDone("another function has it")
-        owner, lost = uuid.uuid4().hex, row.status == Status.RUNNING
-        claimed = await self._tasks.table.change(
-            row.tenant,
-            row.id,
-            "(#status = :given_status AND #lease_until = :given_lease) OR #owner = :given_owner",
-            {"status": row.status, "lease": row.lease_until, "owner": owner},
-            status=Status.RUNNING.value,
-            owner=owner,
-            lease_until=now_ms() + int(LEASE_SECONDS * 1000),
-            attempt=delivery,
-            takeovers=row.takeovers + lost,
-            started_at=row.started_at or now_ms(),
-        )
-        if claimed is None:
-            raise NotDone("another function was quicker")
-        if lost:
-            meters.TAKEOVERS.add(1)
-            log.warning("task_taken_over", takeovers=claimed.takeovers)
-        return claimed
-
-    async def _run(self, row: Row, message: SQSRecord) -> None:
-        spec = Spec.model_validate_json(row.spec)
-        checkpoints = Checkpoints(self._service.state, self._tasks.table, row)
+    async def _run(self, lease: Lease, spec: Spec, message: Message) -> None:
+        checkpoints = Checkpoints(self._service.state, self._tasks.table, lease.row)
         current.set(checkpoints)
         steps.recorder.set(checkpoints)
         attached = context.attach(propagate.extract(spec.trace))
         try:
-            with tracer.start_as_current_span("task", attributes={"task.id": row.id}):
-                result = await self._leased(row, _task_of(row, spec, checkpoints))
-        except LeaseLost:
+            with tracer.start_as_current_span("task", attributes={"task.id": lease.row.id}):
+                result = await self._leased(lease, _task_of(lease, spec, checkpoints))
+        except LetGo:
             log.warning("task_let_go")
         except ServiceError as error:
-            await self._failed(row, spec, checkpoints, error, message)
+            await self._failed(lease, spec, checkpoints, error, message)
         else:
-            await self._end(row, spec, Status.COMPLETED, result=result.model_dump_json())
+            await self._end(lease, spec, Status.COMPLETED, result=result.model_dump_json())
         finally:
             context.detach(attached)
 
-    async def _leased(self, row: Row, task: Task) -> RunResult:
+    async def _leased(self, lease: Lease, task: Task) -> RunResult:
         if task.deadline_seconds is not None and task.deadline_seconds <= 0:
             raise DeadlineExceeded("Its deadline passed before it was done.")
-        running = asyncio.create_task(self._runner.run(task))
-        keeping = asyncio.create_task(self._keep(row))
+        running, losing = asyncio.create_task(self._runner.run(task)), asyncio.create_task(lease.lost())
         try:
-            await asyncio.wait({running, keeping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({running, losing}, return_when=asyncio.FIRST_COMPLETED)
             if not running.done():
-                raise LeaseLost
+                raise LetGo
             return running.result()
         finally:
             running.cancel()
-            keeping.cancel()
-            await asyncio.gather(running, keeping, return_exceptions=True)
-
-    async def _keep(self, row: Row) -> None:
-        """Renews the lease; returns when it is lost."""
-        while True:
-            await asyncio.sleep(_RENEW_SECONDS)
-            try:
-                until = now_ms() + int(LEASE_SECONDS * 1000)
-                if await self._tasks.table.change(row.tenant, row.id, _MINE, _mine(row), lease_until=until) is None:
-                    return
-            except ServiceError as error:
-                log.warning("lease_not_renewed", error=error.slug)
+            losing.cancel()
+            await asyncio.gather(running, losing, return_exceptions=True)
 
     async def _failed(
-        self, row: Row, spec: Spec, checkpoints: Checkpoints, error: ServiceError, message: SQSRecord
+        self, lease: Lease, spec: Spec, checkpoints: Checkpoints, error: ServiceError, message: Message
     ) -> None:
         """Ends the task, or gives it back where another delivery may do better."""
-        in_time = now_ms() < row.deadline_at
-        passing = error.status == 429 or (worth_another(error) and in_time)
+        passing = error.status == 429 or (worth_another(error) and now_ms() < lease.row.deadline_at)
         if error.status != 500 and not passing:
-            return await self._end(row, spec, Status.FAILED, error=error)
-        if error.status == 500 or row.attempt >= self._settings.attempts or isinstance(error, BudgetExceeded):
-            await self._end(row, spec, Status.DEAD, error=error)
+            return await self._end(lease, spec, Status.FAILED, error=error)
+        if error.status == 500 or isinstance(error, BudgetExceeded) or lease.row.attempt >= self._settings.attempts:
+            await self._end(lease, spec, Status.DEAD, error=error)
             await self._give_back(message, 0)
-        await self._tasks.table.change(
-            row.tenant, row.id, _MINE, _mine(row), status=Status.QUEUED.value, lease_until=0, **checkpoints.booked()
-        )
-        await self._give_back(message, pause(row.attempt, error.retry_after, self._settings))
+        await lease.release(**checkpoints.booked())
+        await self._give_back(message, pause(lease.row.attempt, error.retry_after, self._settings))
 
-    async def _give_back(self, message: SQSRecord, seconds: float) -> None:
+    async def _give_back(self, message: Message, seconds: float) -> None:
         """Raises:
         NotDone: always; the message is seen again after so many seconds.
         """
         await self._tasks.asked(
             "change_message_visibility", ReceiptHandle=message.receipt_handle, VisibilityTimeout=round(seconds)
         )
-        raise NotDone(f"given back for {seconds:.0f} s")
+        raise NotDone
 
     async def _end(
-        self, row: Row, spec: Spec, status: Status, *, result: str = "", error: ServiceError | None = None
+        self, lease: Lease, spec: Spec, status: Status, *, result: str = "", error: ServiceError | None = None
     ) -> None:
-        ended = await self._tasks.table.change(
-            row.tenant, row.id, _MINE, _mine(row), **end(status, result=result, error=error)
-        )
-        if ended is None:
-            log.warning("task_let_go")  # cancelled or taken over meanwhile: what came of it here counts for nothing
-            return
-        meters.TASKS.add(1, {"outcome": status.value})
-        log.info("task", outcome=status.value)
-        self._service.audit.record("task", actor=spec.actor, outcome=status.value, tenant=spec.tenant, task=row.id)
+        if await lease.end(status, result=result, error=error):
+            meters.TASKS.add(1, {"outcome": status.value})
+            log.info("task", outcome=status.value)
+            facts = {"tenant": spec.tenant, "task": lease.row.id}
+            self._service.audit.record("task", actor=spec.actor, outcome=status.value, **facts)
 
 
-def _task_of(row: Row, spec: Spec, checkpoints: Checkpoints) -> Task:
+def _task_of(lease: Lease, spec: Spec, checkpoints: Checkpoints) -> Task:
+    left = (lease.row.deadline_at - now_ms()) / 1000
     return Task(
         input=spec.request.input,
         tenant=spec.tenant,
         actor=spec.actor,
         conversation_id=spec.request.conversation_id,
         metadata=spec.request.metadata or {},
-        deadline_seconds=(row.deadline_at - now_ms()) / 1000,
+        deadline_seconds=min(left, (time_remaining() or inf) - SETTLE_SECONDS),
         earlier=checkpoints.earlier,
-        run_id=row.id,
+        run_id=lease.row.id,
     )
-
-
-def _mine(row: Row) -> dict[str, Any]:
-    return {"running": Status.RUNNING.value, "owner": row.owner}

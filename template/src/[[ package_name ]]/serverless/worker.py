@@ -8,13 +8,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aws_lambda_powertools.utilities.batch import AsyncBatchProcessor, EventType, async_process_partial_response
-
 from ..queue.sqs import open_sqs_tasks
 from ..secrets import Secrets
 from ..service import open_service
 from . import preload  # noqa: F401
-from .deliveries import Deliveries
+from .deliveries import Deliveries, Message
 from .sandbox import Context, Sandbox
 
 
@@ -25,10 +23,18 @@ async def opened(secrets: Secrets) -> AsyncGenerator[Deliveries]:
 
 
 sandbox = Sandbox(opened)
-processor = AsyncBatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
-def handler(event: Any, context: Context) -> Any:
-    """What Lambda calls."""
+def handler(event: Any, context: Context) -> dict[str, list[dict[str, str]]]:
+    """What Lambda calls; the answer names the messages that are not done (`ReportBatchItemFailures`).
+
+    Raises:
+        ValueError: the event is not one of SQS.
+    """
+    try:
+        messages = [Message.of(record) for record in event["Records"]]
+    except (TypeError, KeyError) as error:
+        raise ValueError("This function takes batches of SQS: an object with `Records`.") from error
     with sandbox.invocation(context) as deliveries:
-        return async_process_partial_response(event, deliveries.take, processor, context)  # type: ignore[arg-type]
+        failed = sandbox.run(deliveries.take_all(messages))
+    return {"batchItemFailures": [{"itemIdentifier": message.id} for message in failed]}

@@ -1,0 +1,91 @@
+"""One function's right to a task: noted in its row, renewed while it runs, and lost by whoever does not renew it."""
+
+import asyncio
+import uuid
+from typing import Self
+
+import structlog
+
+from ..errors import ServiceError
+from ..queue import meters
+from ..queue.records import Status
+from ..queue.rows import Row, end, now_ms
+from ..queue.table import Table
+
+log = structlog.get_logger(__name__)
+
+SECONDS = 30.0
+_RENEW_SECONDS = 10.0
+_MINE = "#status = :given_running AND #owner = :given_owner"
+_UNCHANGED = "(#status = :given_status AND #lease_until = :given_lease) OR #owner = :given_owner"
+
+
+class Held(Exception):
+    """Another function has the task."""
+
+
+class Lease:
+    """Made by `claim`. What is changed through it is changed only while it holds."""
+
+    def __init__(self, table: Table, row: Row) -> None:
+        self.row = row
+        self._table = table
+        self._given: dict[str, str | int] = {"running": Status.RUNNING.value, "owner": row.owner}
+
+    @classmethod
+    async def claim(cls, table: Table, row: Row, delivery: int) -> Self:
+        """The lease on a task that is as `row` says.
+
+        Raises:
+            Held: it is not any more.
+        """
+        lost = row.status == Status.RUNNING
+        if lost and row.lease_until > now_ms():
+            raise Held
+        owner = uuid.uuid4().hex
+        claimed = await table.change(
+            row.tenant,
+            row.id,
+            _UNCHANGED,
+            {"status": row.status, "lease": row.lease_until, "owner": owner},
+            status=Status.RUNNING.value,
+            owner=owner,
+            lease_until=_until(),
+            attempt=delivery,
+            takeovers=row.takeovers + lost,
+            started_at=row.started_at or now_ms(),
+        )
+        if claimed is None:
+            raise Held
+        if lost:
+            meters.TAKEOVERS.add(1)
+            log.warning("task_taken_over", takeovers=claimed.takeovers)
+        return cls(table, claimed)
+
+    async def lost(self) -> None:
+        """Renews it; returns when that is no longer possible."""
+        while True:
+            await asyncio.sleep(_RENEW_SECONDS)
+            try:
+                if not await self._set(lease_until=_until()):
+                    return
+            except ServiceError as error:
+                log.warning("lease_not_renewed", error=error.slug)
+
+    async def end(self, status: Status, *, result: str = "", error: ServiceError | None = None) -> bool:
+        """Whether the task has ended so: not when it was cancelled or taken over meanwhile."""
+        ended = await self._set(**end(status, result=result, error=error))
+        if not ended:
+            log.warning("task_let_go")
+        return ended
+
+    async def release(self, **values: str | int) -> None:
+        """The next delivery may have it at once."""
+        await self._set(status=Status.QUEUED.value, lease_until=0, **values)
+
+    async def _set(self, **values: str | int) -> bool:
+        return await self._table.change(self.row.tenant, self.row.id, _MINE, self._given, **values) is not None
+
+
+def _until() -> int:
+    return now_ms() + int(SECONDS * 1000)
