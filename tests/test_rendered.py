@@ -26,7 +26,12 @@ CHOICES: dict[str, Callable[[Answers], bool]] = {
     r"\bnats\b|nats-": lambda answers: answers.get("event_broker") == "nats",
     r"kafka": lambda answers: answers.get("event_broker") == "kafka",
     r"/gateway/|\bfastapi\b|import uvicorn": lambda answers: "gateway" in answers.get("variants", ["gateway"]),
-    r"serverless|aws_lambda|dynamodb|mangum|boto3": lambda answers: "serverless" in answers.get("variants", []),
+    r"serverless|aws_lambda|dynamodb|mangum": lambda answers: "serverless" in answers.get("variants", []),
+    r"boto3": lambda answers: (
+        "serverless" in answers.get("variants", [])
+        or answers.get("secrets_source") == "aws"
+        or "bedrock" in (answers.get("model_provider"), answers.get("fallback_provider"))
+    ),
 }
 LOCKS = {"requirements.lock", "requirements-dev.lock", "requirements-uv.lock"}
 

@@ -1,49 +1,44 @@
 """The store in use: the shared one, or this process's memory while that cannot be reached."""
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import structlog
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ..guard import BulkheadFull, CircuitOpen, Guards
 from ..telemetry import metrics
 from .memory import MemoryStore
-from .redis import RedisStore
-from .shared_breaker import SharedBreaker
-from .store import Amount, Reserved, Store, Window
+from .store import Amount, Reserved, SharedStore, Store, Window
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-_PREFIX = f"{__name__.partition('.')[0]}:"  # several services may share one Redis
-UNREACHABLE = (RedisError, OSError, TimeoutError, CircuitOpen, BulkheadFull)
-
-
-def transient(error: BaseException) -> bool:
-    return isinstance(error, RedisConnectionError | RedisTimeoutError | OSError | TimeoutError)
+REJECTED: tuple[type[Exception], ...] = (TimeoutError, CircuitOpen, BulkheadFull)  # by the guard itself
 
 
 class State:
     """A store that always answers.
 
-    With Redis away, work goes on with this process's memory: limits and budgets count locally, idempotency holds
-    within the process, conversations start anew. `shared` is False meanwhile; see docs/scale.md.
+    With the shared one away, work goes on with this process's memory: limits and budgets count locally, idempotency
+    holds within the process, conversations start anew. `shared` is False meanwhile; see docs/scale.md.
     """
 
-    def __init__(self, store: Store, guards: Guards, *, prefix: str = "") -> None:
+    def __init__(self, store: SharedStore | None, guards: Guards, *, prefix: str = "") -> None:
         self._prefix = prefix
         self._local = MemoryStore()
         self.store = store
         self.shared = True
-        # No bulkhead to speak of: a burst waits for the bounded pool, it is no reason to work with local memory.
-        self._guard = guards.get(
-            "state", transient, timeout_seconds=2.5, attempts=2, breaker_open_seconds=1.0, max_concurrent=10_000
-        )
+        if store is not None:
+            # No bulkhead to speak of: a burst waits for the bounded pool, it is no reason to work with local memory.
+            self._guard = guards.get(
+                "state",
+                store.transient,
+                timeout_seconds=2.5,
+                attempts=2,
+                breaker_open_seconds=1.0,
+                max_concurrent=10_000,
+            )
+            self._away: tuple[type[Exception], ...] = (*store.unreachable, *REJECTED)
 
     async def get(self, key: str) -> bytes | None:
         return await self._do(lambda store: store.get(self._prefix + key))
@@ -72,15 +67,16 @@ class State:
         return self.shared
 
     async def aclose(self) -> None:
-        await self.store.aclose()
+        if self.store is not None:
+            await self.store.aclose()
 
     async def _do(self, operation: Callable[[Store], Awaitable[T]]) -> T:
-        if isinstance(self.store, MemoryStore):
-            return await operation(self.store)
+        if self.store is None:
+            return await operation(self._local)
         try:
             result = await self._guard.call(operation, self.store)
-        except UNREACHABLE as error:
-            self._report(shared=False, reason=type(error).__name__)
+        except self._away as error:
+            self._report(shared=False, reason=self.store.reason(error))
             return await operation(self._local)
         self._report(shared=True, reason="answers again")
         return result
@@ -91,14 +87,3 @@ class State:
         self.shared = shared
         metrics.STATE_DEGRADED.set(0 if shared else 1)
         (log.info if shared else log.error)("state_store", shared=shared, reason=reason)
-
-
-def open_state(url: str, guards: Guards, *, shared_breakers: bool = False) -> State:
-    """The store that `STATE_URL` names. Nothing is connected before the first use."""
-    if urlsplit(url).scheme == "memory":
-        return State(MemoryStore(), guards, prefix=_PREFIX)
-    store = RedisStore(url)
-    state = State(store, guards, prefix=_PREFIX)
-    if shared_breakers:
-        guards.share(partial(SharedBreaker, store.client))
-    return state

@@ -1,19 +1,12 @@
-"""`memory://`: one process, nothing survives it. The first run, tests, and the stand-in while Redis is away."""
+"""`memory://`: one process, nothing survives it. First runs, tests, and the stand-in while the shared store is away."""
 
 import time
 from collections import OrderedDict, deque
-from dataclasses import dataclass, field
 
+from .ledger import Account
 from .store import MINUTE, Amount, Reserved, Window
 
 ENTRIES = 10_000  # beyond this the least recently written entry is forgotten
-
-
-@dataclass
-class Account:
-    spent: Amount = field(default_factory=Amount)
-    held: dict[str, tuple[float, Amount]] = field(default_factory=dict)
-    expires: float = 0.0
 
 
 class MemoryStore:
@@ -54,24 +47,12 @@ class MemoryStore:
 
     async def reserve(self, account: str, holder: str, amount: Amount, limit: Amount, ttl: float) -> Reserved:
         now = time.monotonic()
-        for name in [name for name, old in self._accounts.items() if not old.held and old.expires < now]:
+        for name in [name for name, old in self._accounts.items() if old.expires < now]:
             del self._accounts[name]
-        books = self._accounts.setdefault(account, Account(expires=now + ttl))
-        books.held = {name: held for name, held in books.held.items() if held[0] > now}
-        if books.spent.tokens >= limit.tokens or books.spent.micro_usd >= limit.micro_usd:
-            return "spent"
-        tokens = books.spent.tokens + amount.tokens + sum(held.tokens for _, held in books.held.values())
-        micro_usd = books.spent.micro_usd + amount.micro_usd + sum(held.micro_usd for _, held in books.held.values())
-        if books.held and (tokens > limit.tokens or micro_usd > limit.micro_usd):
-            return "wait"
-        books.held[holder] = (now + ttl, amount)
-        return "held"
+        return self._accounts.setdefault(account, Account()).reserve(holder, amount, limit, now, ttl)
 
     async def settle(self, account: str, holder: str, spent: Amount, ttl: float) -> None:
-        books = self._accounts.setdefault(account, Account())
-        books.held.pop(holder, None)
-        books.spent = Amount(books.spent.tokens + spent.tokens, books.spent.micro_usd + spent.micro_usd)
-        books.expires = time.monotonic() + ttl
+        self._accounts.setdefault(account, Account()).settle(holder, spent, time.monotonic(), ttl)
 
     async def hit(self, key: str, per_minute: int) -> Window:
         now = time.monotonic()
@@ -82,8 +63,3 @@ class MemoryStore:
         if allowed:
             hits.append(now)
         return Window(allowed, per_minute - len(hits), hits[0] + MINUTE - now)
-
-    async def aclose(self) -> None:
-        self._entries.clear()
-        self._accounts.clear()
-        self._hits.clear()

@@ -6,6 +6,9 @@ from typing import Any, cast
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from .store import MINUTE, Amount, Reserved, Window
 
@@ -68,6 +71,8 @@ return {allowed, hits, oldest[2] + ARGV[2] - now}
 class RedisStore:
     """One bounded pool, waited for. Retries are the guard's business, so the client makes none of its own."""
 
+    unreachable: tuple[type[Exception], ...] = (RedisError, OSError)
+
     def __init__(self, url: str) -> None:
         pool: Any = BlockingConnectionPool.from_url(
             url,
@@ -82,6 +87,12 @@ class RedisStore:
         self._reserve = self.client.register_script(RESERVE)
         self._settle = self.client.register_script(SETTLE)
         self._hit = self.client.register_script(HIT)
+
+    def transient(self, error: BaseException) -> bool:
+        return isinstance(error, RedisConnectionError | RedisTimeoutError | OSError)
+
+    def reason(self, error: Exception) -> str:
+        return type(error).__name__
 
     async def ping(self) -> None:
         await self.client.ping()

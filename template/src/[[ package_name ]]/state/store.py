@@ -56,4 +56,19 @@ class Store(Protocol):
         """Counts one more against the moving window of `key`, unless that is full."""
         ...
 
+
+class SharedStore(Store, Protocol):
+    """One that several processes share, and that may be away."""
+
+    unreachable: tuple[type[Exception], ...]
+    """What its operations raise when it cannot serve."""
+
+    def transient(self, error: BaseException) -> bool:
+        """Whether another attempt may help."""
+        ...
+
+    def reason(self, error: Exception) -> str:
+        """What an operator should know of it."""
+        ...
+
     async def aclose(self) -> None: ...
