@@ -18,13 +18,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from processes import environment
 from runtime import Function, event_of
 
 SECONDS = 90.0
 
 
 def main() -> None:
-    settings: dict[str, Any] = {name: value for name, value in os.environ.items() if name not in ("PATH", "HOME", "LANG", "TMPDIR")}
+    settings: dict[str, Any] = {name: value for name, value in os.environ.items() if name not in environment()}
     function = Function("api", echo=True, **settings)
 
     class Front(BaseHTTPRequestHandler):

@@ -96,6 +96,13 @@ class Mapping:
                 ExpressionAttributeValues={":past": {"N": "1"}},
             )
 
+    def tokens_booked(self, tenant: str) -> int:
+        """What the tenant's budgets say that it has spent, of all days."""
+        state = str(self.settings["STATE_URL"]).removeprefix("dynamodb://")
+        items = self._dynamodb.scan(TableName=state)["Items"]
+        budgets = [item for item in items if f"budget:{tenant}:" in item["key"]["S"]]
+        return sum(int(item["tokens"]["N"]) for item in budgets)
+
     def close(self) -> None:
         self._sqs.close()
         self._dynamodb.close()

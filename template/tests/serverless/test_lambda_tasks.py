@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 
-from conftest import OTHER_KEY
+from conftest import KEY, OTHER_KEY
 from functions import StartFunction, asked
 from pollers import ATTEMPTS, Mapping
 from processes import Upstream
@@ -183,14 +184,16 @@ def test_a_task_whose_functions_all_died_is_dead_when_sqs_gives_it_up(
         worker = start_function("worker", **mapping.settings)
         records = eventually(mapping.receive, within=20, what="it is delivered")
         worker.api.send({"Records": records}, 60)
-        eventually(lambda expected=attempt: upstream.attempts() == expected, within=30, what="it is begun")
+        eventually(partial(_begun, upstream, attempt), within=30, what="it is begun")
         worker.kill()
         mapping.expire_leases()
     view = eventually(lambda: (found := task(api, "deadly"))["status"] == "dead" and found, what="it is dead")
     assert view["error"]["type"] == "urn:problem:worker-lost"
 
 
-def test_a_permanent_failure_is_not_tried_again(api: Function, worker: Function, mapping: Mapping, upstream: Upstream) -> None:
+def test_a_permanent_failure_is_not_tried_again(
+    api: Function, worker: Function, mapping: Mapping, upstream: Upstream
+) -> None:
     submitted(api, "hello", id="refused")
     upstream.plays({"fault": "status", "status": 400})
     mapping.drain(worker)
@@ -234,7 +237,9 @@ def test_a_delayed_task_is_not_begun_before_its_time(api: Function, worker: Func
         (b'{"input": "x", "priority": 1}', 400),
     ],
 )
-def test_a_request_that_makes_no_sense_stores_nothing(body: bytes, status: int, api: Function, mapping: Mapping) -> None:
+def test_a_request_that_makes_no_sense_stores_nothing(
+    body: bytes, status: int, api: Function, mapping: Mapping
+) -> None:
     answer = asked(api, "POST", "/v1/tasks", body).result
     assert answer["statusCode"] == status, answer
     assert mapping.left() == 0
@@ -255,8 +260,12 @@ def test_lists_are_of_the_tenant_alone_newest_first_and_go_on_at_a_cursor(api: F
     assert asked(api, "GET", "/v1/tasks/unknown").result["statusCode"] == 404
 
 
-def asked_page(api: Function, query: str, **options: str) -> Json:
-    answer = asked(api, "GET", f"/v1/tasks?{query}", **options).result
+def _begun(upstream: Upstream, times: int) -> bool:
+    return upstream.attempts() == times
+
+
+def asked_page(api: Function, query: str, key: str = KEY) -> Json:
+    answer = asked(api, "GET", f"/v1/tasks?{query}", key=key).result
     assert answer["statusCode"] == 200, answer
     page: Json = json.loads(answer["body"])
     return page

@@ -23,7 +23,7 @@ NOT_THERE = {
         "test_streams.py::test_a_client_that_does_not_read_its_stream_loses_its_place",
         "test_streams.py::test_pieces_arrive_while_the_model_still_writes",
     ],
-    "Lambda takes an environment out of service before it ends it; see test_sandbox.py for the signal": [
+    "Lambda takes an environment out of service before it ends it; see test_lambda_sandbox.py for the signal": [
         "test_operations.py::test_sigterm_says_not_ready_first_then_finishes_what_is_in_flight_and_exits_with_0",
         "test_operations.py::test_sigint_stops_at_once_after_what_is_in_flight",
     ],
