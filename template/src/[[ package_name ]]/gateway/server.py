@@ -50,7 +50,11 @@ class DrainingServer(uvicorn.Server):
 
 
 def serve(app: FastAPI, settings: Settings) -> None:
-    """Serves until told to stop."""
+    """Serves until told to stop.
+
+    Raises:
+        SystemExit: with 1 when it could not start; the log says why.
+    """
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -63,4 +67,8 @@ def serve(app: FastAPI, settings: Settings) -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(settings.run.deadline_seconds) + 5,
     )
-    DrainingServer(config, app, settings.drain_seconds).run()
+    server = DrainingServer(config, app, settings.drain_seconds)
+    try:
+        server.run()
+    except SystemExit:
+        raise SystemExit(1) from None  # uvicorn's own statuses are no operator's business
