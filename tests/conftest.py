@@ -59,12 +59,24 @@ def clean_environment() -> dict[str, str]:
     return environment | kept | {"PATH": os.pathsep.join(path)}
 
 
+@pytest.fixture(scope="session")
+def install(render: Render, user_environment: dict[str, str]) -> "Callable[[Answers], Project]":
+    """A project rendered with these answers, under git as its team would have it, installed by its own Makefile."""
+    projects: dict[str, Project] = {}
+
+    def installed(answers: Answers) -> Project:
+        if label(answers) not in projects:
+            project = projects[label(answers)] = under_git(render(answers), "installed", user_environment)
+            project.run("make", "install")
+        return projects[label(answers)]
+
+    return installed
+
+
 @pytest.fixture(scope="session", params=[DEFAULT, FULL], ids=label)
-def installed(request: pytest.FixtureRequest, render: Render, user_environment: dict[str, str]) -> "Project":
-    """A rendered project, under git as its team would have it, with its environment installed by its own Makefile."""
-    project = under_git(render(request.param), "installed", user_environment)
-    project.run("make", "install")
-    return project
+def installed(request: pytest.FixtureRequest, install: "Callable[[Answers], Project]") -> "Project":
+    """An installed project with the defaults, and one with everything."""
+    return install(request.param)
 
 
 class Project:
