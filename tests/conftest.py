@@ -3,7 +3,8 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -59,24 +60,41 @@ def clean_environment() -> dict[str, str]:
     return environment | kept | {"PATH": os.pathsep.join(path)}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What has to be alone on the machine comes first, what waits for `own_tests` comes last."""
+    items.sort(key=lambda item: (not item.get_closest_marker("alone"), waits(item)))
+
+
+def waits(item: pytest.Item) -> bool:
+    return "own_tests" in getattr(item, "fixturenames", ())
+
+
+@pytest.fixture(autouse=True)
+def _beside(request: pytest.FixtureRequest) -> None:
+    """Begins `own_tests`, if they are asked for, as soon as nothing has to be alone any more."""
+    if not request.node.get_closest_marker("alone") and any(map(waits, request.session.items)):
+        request.getfixturevalue("own_tests")
+
+
 @pytest.fixture(scope="session")
-def install(render: Render, user_environment: dict[str, str]) -> "Callable[[Answers], Project]":
-    """A project rendered with these answers, under git as its team would have it, installed by its own Makefile."""
-    projects: dict[str, Project] = {}
+def own_tests(render: Render, user_environment: dict[str, str]) -> Iterator[dict[str, Future[str]]]:
+    """The tests of rendered projects, beside each other and beside all others here: they wait most of the time."""
 
-    def installed(answers: Answers) -> Project:
-        if label(answers) not in projects:
-            project = projects[label(answers)] = under_git(render(answers), "installed", user_environment)
-            project.run("make", "install")
-        return projects[label(answers)]
+    def tested(project: Project) -> str:
+        project.run("make", "install")
+        return project.run("make", "test")
 
-    return installed
+    projects = {label(answers): under_git(render(answers), "tested", user_environment) for answers in (DEFAULT, FULL)}
+    with ThreadPoolExecutor() as executor:
+        yield {name: executor.submit(tested, project) for name, project in projects.items()}
 
 
 @pytest.fixture(scope="session", params=[DEFAULT, FULL], ids=label)
-def installed(request: pytest.FixtureRequest, install: "Callable[[Answers], Project]") -> "Project":
-    """An installed project with the defaults, and one with everything."""
-    return install(request.param)
+def installed(request: pytest.FixtureRequest, render: Render, user_environment: dict[str, str]) -> "Project":
+    """A rendered project, under git as its team would have it, with its environment installed by its own Makefile."""
+    project = under_git(render(request.param), "installed", user_environment)
+    project.run("make", "install")
+    return project
 
 
 class Project:

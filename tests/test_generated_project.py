@@ -1,22 +1,12 @@
 """A rendered project as its team has it on the first day: installed, clean, green, and running."""
 
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from concurrent.futures import Future
 
 import pytest
 
-from answers import DEFAULT, FULL, Answers
+from answers import DEFAULT, FULL, Answers, label
 from conftest import Project
-
-
-@pytest.fixture(scope="session")
-def own_tests(install: Callable[[Answers], Project]) -> Iterator[dict[Path, Future[str]]]:
-    """The projects' own tests, side by side: they wait most of the time."""
-    projects = [install(DEFAULT), install(FULL)]
-    with ThreadPoolExecutor() as executor:
-        yield {project.path: executor.submit(project.run, "make", "test") for project in projects}
 
 
 def test_its_format_and_lint_are_clean(installed: Project) -> None:
@@ -27,8 +17,9 @@ def test_its_types_are_clean(installed: Project) -> None:
     installed.run("make", "types")
 
 
-def test_its_own_tests_are_green(installed: Project, own_tests: dict[Path, Future[str]]) -> None:
-    assert " passed" in own_tests[installed.path].result()
+@pytest.mark.parametrize("answers", [DEFAULT, FULL], ids=label)
+def test_its_own_tests_are_green(answers: Answers, own_tests: dict[str, Future[str]]) -> None:
+    assert " passed" in own_tests[label(answers)].result()
 
 
 def test_make_alone_lists_the_commands(installed: Project) -> None:

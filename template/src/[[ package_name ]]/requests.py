@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field, FiniteFloat
 from .auth import Caller
 from .task import Task
 
-
 MetadataValue = Annotated[str, Field(max_length=256)] | int | FiniteFloat | bool | None
 
 
