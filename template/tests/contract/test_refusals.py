@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx2
@@ -163,6 +164,28 @@ async def test_a_body_of_unknown_size_is_refused_once_it_is_too_big(service: Ser
     chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     head = "Content-Type: application/json\r\nTransfer-Encoding: chunked"
     assert (await raw(service, head, chunk + chunk)).startswith(b"HTTP/1.1 413")
+
+
+@pytest.mark.proves("security.input")
+@pytest.mark.parametrize("piece", [b"X-Many: a\r\n" * 6_000, b"a" * 60_000], ids=["many", "long"])
+async def test_a_head_that_does_not_end_is_cut_off(service: Service, piece: bytes) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(b"POST /v1/runs HTTP/1.1\r\nX-Long: ")
+    sent = 0
+    async with asyncio.timeout(20):
+        with suppress(ConnectionError):
+            while sent < 50_000_000:
+                writer.write(piece)
+                await writer.drain()
+                sent += len(piece)
+    assert sent < 20_000_000  # what both ends hold in their buffers, and no more
+    writer.close()
+
+
+async def test_a_large_body_is_not_taken_for_a_head(start_service: StartService) -> None:
+    async with client_of(start_service()) as client:
+        codes = [(await client.post("/v1/runs", json={"input": "x" * 700_000})).status_code for _ in range(3)]
+    assert codes == [422, 422, 422]
 
 
 @pytest.mark.proves("security.input")

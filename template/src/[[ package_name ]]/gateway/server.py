@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from ..auth import is_open
 from ..settings import Settings
+from .heads import BoundedHead
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +64,7 @@ def serve(app: FastAPI, settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHead,
         log_config=None,
         access_log=False,
         server_header=False,
