@@ -31,7 +31,7 @@ CHOICES: dict[str, Callable[[Answers], bool]] = {
         answers.get("variants", ["gateway"]) not in (["queue"], [])
     ),
     r"never_connected|webhook|batch_provider|postgres": lambda answers: "queue" in answers.get("variants", []),
-    r"serverless|aws_lambda|dynamodb|mangum|boto3": lambda answers: "serverless" in answers.get("variants", []),
+    r"serverless|aws_lambda|dynamodb|mangum": lambda answers: "serverless" in answers.get("variants", []),
 }
 LOCKS = {"requirements.lock", "requirements-dev.lock", "requirements-uv.lock"}
 
