@@ -3,7 +3,8 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,35 @@ def clean_environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name.startswith("UV_")}
     path = [folder for folder in environment["PATH"].split(os.pathsep) if Path(folder) != TOOLS]
     return environment | kept | {"PATH": os.pathsep.join(path)}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What has to be alone on the machine comes first, what waits for `own_tests` comes last."""
+    items.sort(key=lambda item: (not item.get_closest_marker("alone"), waits(item)))
+
+
+def waits(item: pytest.Item) -> bool:
+    return "own_tests" in getattr(item, "fixturenames", ())
+
+
+@pytest.fixture(autouse=True)
+def _beside(request: pytest.FixtureRequest) -> None:
+    """Begins `own_tests`, if they are asked for, as soon as nothing has to be alone any more."""
+    if not request.node.get_closest_marker("alone") and any(map(waits, request.session.items)):
+        request.getfixturevalue("own_tests")
+
+
+@pytest.fixture(scope="session")
+def own_tests(render: Render, user_environment: dict[str, str]) -> Iterator[dict[str, Future[str]]]:
+    """The tests of rendered projects, beside each other and beside all others here: they wait most of the time."""
+
+    def tested(project: Project) -> str:
+        project.run("make", "install")
+        return project.run("make", "test")
+
+    projects = {label(answers): under_git(render(answers), "tested", user_environment) for answers in (DEFAULT, FULL)}
+    with ThreadPoolExecutor() as executor:
+        yield {name: executor.submit(tested, project) for name, project in projects.items()}
 
 
 @pytest.fixture(scope="session", params=[DEFAULT, FULL], ids=label)

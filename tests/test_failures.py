@@ -14,6 +14,7 @@ from conftest import Project, Render, under_git
 
 
 @pytest.mark.skipif("CI" not in os.environ, reason="ten minutes; CI runs it, and `make chaos` in a rendered project")
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("answers", "suite"),
     [(DEFAULT, "tests/chaos"), ({"variants": ["gateway", "queue"]}, "tests/chaos/queue")],

@@ -1,7 +1,11 @@
 """A rendered project as its team has it on the first day: installed, clean, green, and running."""
 
 import shutil
+from concurrent.futures import Future
 
+import pytest
+
+from answers import DEFAULT, FULL, Answers, label
 from conftest import Project
 
 
@@ -13,8 +17,9 @@ def test_its_types_are_clean(installed: Project) -> None:
     installed.run("make", "types")
 
 
-def test_its_own_tests_are_green(installed: Project) -> None:
-    assert " passed" in installed.run("make", "test")
+@pytest.mark.parametrize("answers", [DEFAULT, FULL], ids=label)
+def test_its_own_tests_are_green(answers: Answers, own_tests: dict[str, Future[str]]) -> None:
+    assert " passed" in own_tests[label(answers)].result()
 
 
 def test_make_alone_lists_the_commands(installed: Project) -> None:

@@ -4,18 +4,12 @@ import re
 import uuid
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field, FiniteFloat
+from pydantic import BaseModel, Field, FiniteFloat
 
 from .auth import Caller
 from .task import Task
 
-
-def _unicode(text: str) -> str:
-    text.encode()  # half a surrogate pair raises a UnicodeEncodeError, which is a ValueError
-    return text
-
-
-MetadataValue = Annotated[str, Field(max_length=256), AfterValidator(_unicode)] | int | FiniteFloat | bool | None
+MetadataValue = Annotated[str, Field(max_length=256)] | int | FiniteFloat | bool | None
 
 
 def request_id_of(given: str) -> str:
@@ -32,7 +26,7 @@ class RunRequest(BaseModel, extra="forbid", strict=True):
         pattern=r"^[A-Za-z0-9._-]{1,64}$",
         description="an id of your choice; used again, it continues the conversation",
     )
-    metadata: dict[Annotated[str, Field(max_length=64), AfterValidator(_unicode)], MetadataValue] | None = Field(
+    metadata: dict[Annotated[str, Field(max_length=64)], MetadataValue] | None = Field(
         None, max_length=16, description="comes back in the service's log line for this run"
     )
 

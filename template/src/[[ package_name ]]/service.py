@@ -12,7 +12,6 @@ from opentelemetry.metrics import NoOpMeterProvider
 from pydantic_ai.models.instrumented import InstrumentationSettings
 
 from .agent.agent import agent
-from .flags import Flags
 from .guard import Guards
 from .health import Health
 from .models import Models
@@ -40,7 +39,6 @@ class Service:
     outbound: Outbound
     guards: Guards
     health: Health
-    flags: Flags
     audit: Audit
 
 
@@ -76,7 +74,6 @@ async def open_service(secrets: Secrets, audit_stream: TextIO | None = None) -> 
             outbound=outbound,
             guards=guards,
             health=health,
-            flags=Flags(state),
             audit=audit,
         )
 

@@ -1,6 +1,7 @@
 """What every command needs: settings or a clear end, telemetry, the operator's name."""
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NoReturn
 
@@ -17,12 +18,16 @@ def fail(message: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def settings() -> Settings:
+def refuse(error: config.SettingsError) -> NoReturn:
+    fail("The configuration cannot be used:\n" + "\n".join(f"  - {problem}" for problem in error.problems), 2)
+
+
+def settings(*checks: Callable[[Settings], list[str]]) -> Settings:
     """The settings, or the end of the program with all that is wrong with them."""
     try:
-        return config.load()
+        return config.load(*checks)
     except config.SettingsError as error:
-        fail("The configuration cannot be used:\n" + "\n".join(f"  - {problem}" for problem in error.problems), 2)
+        refuse(error)
 
 
 def telemetry_of(secrets: Secrets) -> AbstractContextManager[object]:

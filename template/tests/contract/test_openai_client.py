@@ -55,6 +55,19 @@ async def test_earlier_messages_are_the_history(openai_client: openai.AsyncOpenA
     assert any("Be brief." in message["content"] for message in sent if message["role"] == "system")
 
 
+async def test_options_that_say_the_default_are_no_reason_to_refuse(openai_client: openai.AsyncOpenAI) -> None:
+    answer = await openai_client.chat.completions.create(
+        model="agent",
+        messages=[{"role": "user", "content": "hello"}],
+        n=1,
+        response_format={"type": "text"},
+        tool_choice="none",
+        presence_penalty=0,
+        user="somebody",
+    )
+    assert answer.choices[0].message.content == "You said: hello"
+
+
 async def test_tools_of_the_agent_are_used_behind_the_api(openai_client: openai.AsyncOpenAI) -> None:
     text = 'call convert_units {"value": 1, "source": "kg", "target": "pounds"}'
     answer = await openai_client.chat.completions.create(model="agent", messages=[{"role": "user", "content": text}])

@@ -203,6 +203,11 @@ async def test_sigint_stops_at_once_after_what_is_in_flight(start_service: Start
     assert service.exited == 0
 
 
+def test_a_door_that_asks_for_no_key_is_said_in_the_log(start_service: StartService) -> None:
+    assert start_service(AUTH__KEYS={}).logged("open_door")["level"] == "warning"
+    assert not start_service().logs("open_door")
+
+
 @pytest.mark.proves("reliability.health")
 def test_being_told_to_stop_many_times_is_no_failure_either(start_service: StartService) -> None:
     service = start_service(DRAIN_SECONDS=0.2)

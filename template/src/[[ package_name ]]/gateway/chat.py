@@ -22,6 +22,8 @@ from .work import Key, headers_of, streamed, unless_gone, work_of
 
 router = APIRouter()
 
+# What clients send although it is the default, and means nothing here.
+_DEFAULTS = {"n": 1, "response_format": {"type": "text"}, "tool_choice": "none"}
 # Accepted and without effect here: they tune things that the agent decides, or identify the caller's user.
 _IGNORED = {"user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "parallel_tool_calls"}
 
@@ -62,8 +64,12 @@ class ChatRequest(BaseModel, extra="allow"):
         Unsupported: an option would be ignored that the caller counts on.
         InvalidInput: the last message is not the user's, or all of them are too long.
         """
-        unknown = sorted(name for name, value in (self.model_extra or {}).items() if name not in _IGNORED and value)
-        if unknown and not (unknown == ["n"] and self.model_extra == {"n": 1}):
+        unknown = sorted(
+            name
+            for name, value in (self.model_extra or {}).items()
+            if value and name not in _IGNORED and value != _DEFAULTS.get(name)
+        )
+        if unknown:
             raise Unsupported(
                 f"Not supported here: {', '.join(unknown)[:200]}. The agent has its own tools and output."
             )

@@ -58,7 +58,9 @@ def install(app: FastAPI) -> None:
         return response_of(error)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        if error.body and "json" not in request.headers.get("content-type", ""):
+            return response_of(InvalidInput("Send the body as JSON, with `Content-Type: application/json`."))
         return response_of(InvalidInput(f"The request does not fit the API: {described(error.errors())}"))
 
     @app.exception_handler(HTTPException)
@@ -70,7 +72,7 @@ def install(app: FastAPI) -> None:
 def _http_error(error: HTTPException) -> ServiceError:
     class Raised(ServiceError):
         status = error.status_code
-        slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
+        slug = {400: "invalid-input", 404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
         title = str(error.detail)
 
     return Raised(str(error.detail), headers=dict(error.headers or {}))

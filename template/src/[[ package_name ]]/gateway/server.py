@@ -10,7 +10,9 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from ..auth import is_open
 from ..settings import Settings
+from .heads import BoundedHead
 
 log = structlog.get_logger(__name__)
 
@@ -50,17 +52,27 @@ class DrainingServer(uvicorn.Server):
 
 
 def serve(app: FastAPI, settings: Settings) -> None:
-    """Serves until told to stop."""
+    """Serves until told to stop.
+
+    Raises:
+        SystemExit: with 1 when it could not start; the log says why.
+    """
+    if is_open(settings):
+        log.warning("open_door", reason="no key is asked for; AUTH__KEYS sets who may call")
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHead,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(settings.run.deadline_seconds) + 5,
     )
-    DrainingServer(config, app, settings.drain_seconds).run()
+    server = DrainingServer(config, app, settings.drain_seconds)
+    try:
+        server.run()
+    except SystemExit:
+        raise SystemExit(1) from None  # uvicorn's own statuses are no operator's business

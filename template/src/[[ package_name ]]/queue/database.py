@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient
 
 from .. import NAME
+from ..errors import StateUnavailable
 from .serial import JsonSerializer
 
 POOL_SIZE = 20
@@ -50,14 +51,21 @@ class Database:
         self._tasks = "dbos.workflow_status" if dialect == "postgresql" else "workflow_status"
 
     def prepare(self) -> None:
-        """Creates or updates the tables; harmless when it was done before, also by several at once."""
+        """Creates or updates the tables; harmless when it was done before, also by several at once.
+
+        Raises:
+            StateUnavailable: the database cannot be reached.
+        """
         with_password = self.engine.url.render_as_string(hide_password=False)
-        DBOS.migrate(with_password.replace("postgresql+psycopg://", "postgresql://"))
-        with self.engine.begin() as connection:
-            if self.engine.dialect.name == "postgresql":  # IF NOT EXISTS alone is not safe beside a second one
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7261843)"))
-            columns = "executor_id TEXT PRIMARY KEY, beat DOUBLE PRECISION, since DOUBLE PRECISION"
-            connection.execute(sa.text(f"CREATE TABLE IF NOT EXISTS queue_workers ({columns})"))
+        try:
+            DBOS.migrate(with_password.replace("postgresql+psycopg://", "postgresql://"))
+            with self.engine.begin() as connection:
+                if self.engine.dialect.name == "postgresql":  # IF NOT EXISTS alone is not safe beside a second one
+                    connection.execute(sa.text("SELECT pg_advisory_xact_lock(7261843)"))
+                columns = "executor_id TEXT PRIMARY KEY, beat DOUBLE PRECISION, since DOUBLE PRECISION"
+                connection.execute(sa.text(f"CREATE TABLE IF NOT EXISTS queue_workers ({columns})"))
+        except sa.exc.OperationalError as error:
+            raise StateUnavailable(f"The queue's database cannot be used: {error.orig}") from error
 
     def client(self) -> DBOSClient:
         """For what is done from outside a worker: submit, look, cancel."""

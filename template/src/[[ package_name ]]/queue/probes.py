@@ -27,7 +27,10 @@ class Probes:
         self._health = health
         self._tasks = tasks
         self._loop = loop
-        self._server = ThreadingHTTPServer((settings.host, settings.port), self._handler())
+        try:
+            self._server = ThreadingHTTPServer((settings.host, settings.port), self._handler())
+        except OSError as error:
+            raise SystemExit(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.") from error
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
 

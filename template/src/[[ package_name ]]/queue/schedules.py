@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from dbos import DBOS, ScheduleInput
+from dbos import DBOS, ScheduleInput, error
 
+from ..config import SettingsError
 from ..settings import Schedule
 from .records import TaskRequest
 from .tasks import Tasks
@@ -41,7 +42,7 @@ class Schedules:
         """Puts the schedules in force, and ends those that are no longer among the settings.
 
         Raises:
-            DBOSException: a cron expression or a time zone is not valid.
+            SettingsError: a cron expression or a time zone is not valid.
         """
         for known in await DBOS.list_schedules_async():
             if known["schedule_name"] not in self._schedules:
@@ -57,5 +58,8 @@ class Schedules:
             for name, schedule in self._schedules.items()
         ]
         if entries:
-            await DBOS.apply_schedules_async(entries)
+            try:
+                await DBOS.apply_schedules_async(entries)
+            except error.DBOSException as refused:
+                raise SettingsError([f"QUEUE__SCHEDULES: {refused.message}"]) from refused
             log.info("schedules", names=list(self._schedules))

@@ -10,6 +10,7 @@ import os
 import sys
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -27,7 +28,10 @@ class Audit:
         if path:
             # O_APPEND: no write of ours can land on an earlier record.
             self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-            if last := _last_line(Path(path)):
+            last = _last_line(Path(path))
+            if last and not last.endswith("\n"):
+                os.write(self._file, b"\n")  # cut off by a crash: `verify` says so, and a new chain begins below it
+            with suppress(ValueError, KeyError, TypeError):
                 record = json.loads(last)
                 self.chain, self._sequence, self._previous = record["chain"], record["sequence"], record["hash"]
 
@@ -87,9 +91,9 @@ def verify(lines: Iterable[str]) -> list[str]:
     return problems
 
 
-def _last_line(path: Path) -> str | None:
+def _last_line(path: Path) -> str:
     with path.open("rb") as file:
         file.seek(0, os.SEEK_END)
         file.seek(-min(file.tell(), 65_536), os.SEEK_END)
-        lines = file.read().decode().splitlines()
-    return lines[-1] if lines else None
+        lines = file.read().decode(errors="replace").splitlines(keepends=True)
+    return lines[-1] if lines else ""
