@@ -6,6 +6,7 @@ import socket
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 
+@cache  # gRPC reads its roots once a process
 def certificate(host: str) -> tuple[bytes, bytes]:
     """A private key, and a certificate for `host` that is its own authority; both as PEM."""
     key = rsa.generate_private_key(65537, 2048)
