@@ -13,24 +13,26 @@ from pydantic_ai._ssrf import build_url_with_ip, validate_and_resolve_url  # the
 from .guard import BulkheadFull, CircuitOpen, Guards
 from .settings import Settings
 
-MAX_ANSWER_BYTES = 8 * 1024 * 1024
+MAX_ANSWER_BYTES = 8 * 1024 * 1024  # of what comes in pieces, and of files
+MAX_JSON_BYTES = 2 * 1024 * 1024  # four times the longest answer of a model; it is read and cleaned in one go
 KEY_HEADERS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 
 
 class AnswerTooLarge(httpx2.ReadError):
-    """An upstream sent more than MAX_ANSWER_BYTES."""
+    """An upstream sent more than MAX_ANSWER_BYTES, or MAX_JSON_BYTES."""
 
 
 class _BoundedStream(httpx2.AsyncByteStream):
-    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+    def __init__(self, stream: httpx2.AsyncByteStream, most: int) -> None:
         self._stream = stream
+        self._most = most
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         received = 0
         async for chunk in self._stream:
             received += len(chunk)
-            if received > MAX_ANSWER_BYTES:
-                raise AnswerTooLarge(f"more than {MAX_ANSWER_BYTES} bytes")
+            if received > self._most:
+                raise AnswerTooLarge(f"more than {self._most} bytes")
             yield chunk
 
     async def aclose(self) -> None:
@@ -41,7 +43,8 @@ class _BoundedTransport(httpx2.AsyncHTTPTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         response = await super().handle_async_request(request)
         if isinstance(response.stream, httpx2.AsyncByteStream):
-            response.stream = _BoundedStream(response.stream)
+            is_json = response.headers.get("content-type", "").startswith("application/json")
+            response.stream = _BoundedStream(response.stream, MAX_JSON_BYTES if is_json else MAX_ANSWER_BYTES)
         return response
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from conftest import KEY, MODEL_KEY, StartService
+from conftest import KEY, MODEL_KEY, StartService, client_of
 from figures import Row
-from load import Answer, Connection
+from load import Answer, Connection, Load, statuses
 from processes import Service, Upstream
 
 pytestmark = pytest.mark.chaos
@@ -96,3 +98,24 @@ async def test_hostile_texts(upstream: Upstream, start_service: StartService, ro
     row.shows(requests=len(answers), statuses=dict(sorted(Counter(answer.status for answer in answers).items())))
     assert last.json["output"] == "You said: hello"
     innocent(service, answers)
+
+
+@pytest.mark.proves("security.output")
+@pytest.mark.parametrize(("size", "status"), [(1_900_000, 200), (7_500_000, 503)], ids=["large", "too large"])
+async def test_hostile_answer_that_takes_long_to_clean(
+    size: int, status: int, upstream: Upstream, start_service: StartService, row: Row
+) -> None:
+    """The largest answer that is accepted, of what takes longest to clean, stops others for less than two seconds."""
+    service = start_service(GUARD__BREAKER_MINIMUM_CALLS=1_000_000)
+    upstream.plays(answer="<a " * (size // 3))
+    waits = []
+    async with Load(service.url, [KEY]) as load, client_of(service) as others:
+        run = asyncio.create_task(load.ask("hello"))
+        while not run.done():
+            started = time.perf_counter()
+            await others.get("/livez")
+            waits.append(time.perf_counter() - started)
+            await asyncio.sleep(0.01)
+    row.shows(statuses=statuses(load.answers), others_waited=f"at most {max(waits):.2f} s")
+    assert (await run).status == status
+    assert max(waits) < 2
