@@ -48,7 +48,10 @@ def test_nothing_is_lost_on_the_way_from_and_to_a_broker(render: Render, user_en
             assert "skipped" not in passed
 
 
-def test_a_secret_store_is_read_by_its_own_client(render: Render, user_environment: dict[str, str]) -> None:
-    project = under_git(render({"secrets_source": "aws"}), "store", user_environment)
+@pytest.mark.parametrize("secrets_source", ["aws", "gcp", "azure"])  # the full project, which has Vault, runs its own
+def test_a_secret_store_is_read_by_its_own_client(
+    secrets_source: str, render: Render, user_environment: dict[str, str]
+) -> None:
+    project = under_git(render({"secrets_source": secrets_source}), "store", user_environment)
     project.run("make", "install")
     assert " passed" in project.run(".venv/bin/pytest", "tests/unit/test_secret_store.py")

@@ -19,12 +19,14 @@ _PILE = re.compile(rf"[^\w\x00-\x7f]{{{_MARKS},}}")  # all marks are in there, a
 _HELD = 256
 # Elements that run, load or submit something in a browser, and any with attributes that are not plainly harmless:
 # unquoted, entities, handlers. Other angle brackets, `List<str>` or `<b>`, stay as they are.
-_ACTIVE_ELEMENT = re.compile(
-    r"<(?=\s*+/?\s*+(?:script|iframe|frame|object|embed|applet|svg|math|style|link|meta|base|form|input|button|img|image"
-    r"|video|audio|source|template|body|html|details|marquee))"
-    rf"|<(?=[a-z])(?![^=>]{{0,{_HELD}}}(?:>|\Z))"
-    r"""(?![a-z][\w-]*(?:\s+(?!on|style)[a-z][\w-]*(?:="(?:[^"<>&]|&(?!#|\w+;))*")?)*\s*/?>)""",
+_BRACKET = re.compile(
+    r"<(?=[\s/a-z])(?:(?=\s*+/?\s*+(?P<active>script|iframe|frame|object|embed|applet|svg|math|style|link|meta|base|form"
+    r"|input|button|img|image|video|audio|source|template|body|html|details|marquee))|(?=[a-z]))",
     re.IGNORECASE,
+)
+_STOP = re.compile(r"[=>]")
+_HARMLESS = re.compile(
+    r"""<[a-z][\w-]*(?:\s+(?!on|style)[a-z][\w-]*(?:="(?:[^"<>&]|&(?!#|\w+;))*")?)*\s*/?>""", re.IGNORECASE
 )
 # Browsers ignore tabs and line ends inside a scheme.
 _SPREAD = r"[\t\n]*"
@@ -83,9 +85,27 @@ def clean_output(text: str, secrets: Iterable[str]) -> str:
     """The answer as it leaves: no hidden characters, active content defused, secrets masked."""
     text = _HIDDEN.sub("", text)  # first: they could hide all that is looked for below
     text = _SECRET_SHAPE.sub(MASK, redacted(text, secrets))
-    text = _ACTIVE_ELEMENT.sub("&lt;", text)
+    text = _BRACKET.sub(_escaped_in(text), text)
     text = _ACTIVE_URL.sub("blocked:", text)
     return _MARKDOWN_IMAGE.sub("", text)
+
+
+def _escaped_in(text: str) -> Callable[[re.Match[str]], str]:
+    """What is put in the place of a bracket of `text`; asked from left to right, so that nothing is looked at twice."""
+    stop = -1
+
+    def escaped(bracket: re.Match[str]) -> str:
+        nonlocal stop
+        if bracket["active"]:
+            return "&lt;"
+        at = bracket.start()
+        if stop < at:
+            found = _STOP.search(text, at)
+            stop = found.start() if found else len(text)
+        without_attributes = stop - at <= _HELD + 1 and not text.startswith("=", stop)
+        return "<" if without_attributes or _HARMLESS.match(text, at) else "&lt;"
+
+    return escaped
 
 
 class StreamCleaner:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from conftest import KEY, MODEL_KEY, StartService
+from conftest import KEY, MODEL_KEY, StartService, client_of
 from figures import Row
-from load import Answer, Connection
+from load import Answer, Connection, Load
 from processes import Service, Upstream
 
 pytestmark = pytest.mark.chaos
@@ -96,3 +98,36 @@ async def test_hostile_texts(upstream: Upstream, start_service: StartService, ro
     row.shows(requests=len(answers), statuses=dict(sorted(Counter(answer.status for answer in answers).items())))
     assert last.json["output"] == "You said: hello"
     innocent(service, answers)
+
+
+async def others_wait(service: Service) -> tuple[int, float]:
+    """The status of a run, and for how many seconds it kept others waiting."""
+    waits = []
+    async with Load(service.url, [KEY]) as load, client_of(service) as others:
+        run = asyncio.create_task(load.ask("hello"))
+        while not run.done():
+            started = time.perf_counter()
+            await others.get("/livez")
+            waits.append(time.perf_counter() - started)
+            await asyncio.sleep(0.01)
+    return (await run).status, max(waits)
+
+
+@pytest.mark.proves("security.output")
+async def test_hostile_answer_that_takes_long_to_clean(
+    upstream: Upstream, start_service: StartService, row: Row
+) -> None:
+    """The largest answer that is accepted, of what takes longest to clean, stops others for no more than fifteen times
+    as long as an ordinary one of that size."""
+    service = start_service(GUARD__BREAKER_MINIMUM_CALLS=1_000_000)
+    shortest = {}
+    for unit in ("words ", "<a "):
+        upstream.plays(answer=unit * (1_900_000 // len(unit)))
+        measured = [await others_wait(service) for _ in range(3)]
+        assert {status for status, _ in measured} == {200}
+        shortest[unit] = min(seconds for _, seconds in measured)
+    upstream.plays(answer="<a " * 1_000_000)
+    refused, _ = await others_wait(service)
+    row.shows(others_waited={unit: f"{seconds:.2f} s" for unit, seconds in shortest.items()}, of_3_MB=refused)
+    assert shortest["<a "] < 15 * shortest["words "]
+    assert refused == 503

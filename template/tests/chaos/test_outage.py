@@ -70,9 +70,9 @@ async def test_both_models_down_for_a_minute(upstream: Upstream, start_service: 
     upstream.plays({"fault": "status", "status": 500}, latency=0.2)
     async with Load(service.url, [KEY]) as load, load.going_on(callers=2, per_second=20):
         await load.callers(4, runs=1_000)  # breakers open, caches and pools fill
-        await asyncio.sleep(10)
+        await asyncio.sleep(5)
         before, first = service.memory(), len(load.answers)
-        await asyncio.sleep(50)
+        await asyncio.sleep(60)
         grown, answers = (service.memory() - before) / 2**20, load.answers[first:]
     row.shows(
         statuses=statuses(answers),

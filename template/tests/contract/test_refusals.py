@@ -204,6 +204,19 @@ async def test_a_client_that_sends_its_body_too_slowly_loses_its_place(tight: Se
     assert answer.startswith(b"HTTP/1.1 408")
 
 
+@pytest.mark.proves("observe.metrics")
+async def test_refused_keys_and_bodies_are_counted(tight: Service) -> None:
+    def counted() -> dict[str, float]:
+        reasons = ("unauthenticated", "body-too-large", "body-timeout")
+        return {reason: tight.metric("requests_rejected_total", reason=reason) for reason in reasons}
+
+    before = counted()
+    head = "Content-Type: application/json\r\nContent-Length: "
+    for length, key in (("2", "wrong"), ("1000000000", KEYS["slow"][0]), ("100", KEYS["slow"][0])):
+        await raw(tight, head + length, b"{", key)
+    assert counted() == {reason: count + 1 for reason, count in before.items()}
+
+
 @pytest.mark.proves("scale.rate_limits")
 async def test_the_rate_limit_is_exact_under_concurrency_and_says_when_to_come_back(
     start_service: StartService,

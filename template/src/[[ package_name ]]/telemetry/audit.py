@@ -49,8 +49,9 @@ class Audit:
             **{name: value for name, value in facts.items() if value is not None},
             "previous": self._previous,
         }
-        self._previous = digest(body)
-        line = json.dumps({**body, "hash": self._previous}, ensure_ascii=False) + "\n"
+        text = _canonical(body)
+        self._previous = _sha256(text)
+        line = f'{text[:-1]}, "hash": "{self._previous}"}}\n'
         if self._file is not None:
             os.write(self._file, line.encode())
         self._stream.write(line)
@@ -62,8 +63,12 @@ class Audit:
             self._file = None
 
 
-def digest(body: dict[str, object]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+def _canonical(body: dict[str, object]) -> str:
+    return json.dumps(body, sort_keys=True, ensure_ascii=False)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def verify(lines: Iterable[str]) -> list[str]:
@@ -82,7 +87,7 @@ def verify(lines: Iterable[str]) -> list[str]:
         if record.get("audit") is not True:
             continue
         claimed = record.pop("hash", None)
-        if digest(record) != claimed:
+        if _sha256(_canonical(record)) != claimed:
             problems.append(f"line {number}: the record was changed after it was written")
         sequence, previous = newest.get(record.get("chain", ""), (0, GENESIS))
         if record.get("sequence") != sequence + 1 or record.get("previous") != previous:
