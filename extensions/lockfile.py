@@ -45,9 +45,10 @@ def pieces(
     return names
 
 
-def dev_pieces(variants: Iterable[str]) -> list[str]:
+def dev_pieces(variants: Iterable[str], event_broker: str = "none") -> list[str]:
     """Names of the pieces that the tests and checks of such a service run on."""
-    return ["dev", *(["dev-serverless"] if "serverless" in variants else [])]
+    names = ["dev", *(["dev-serverless"] if "serverless" in variants else [])]
+    return [*names, "dev-kafka"] if event_broker == "kafka" else names
 
 
 def joined_lock(names: Iterable[str]) -> str:

@@ -80,6 +80,11 @@ def test_a_broker_brings_its_own_client_alone() -> None:
     assert lockfile.pieces(["queue"], "openai", "none", "env", "nats")[-1] == "broker-nats"
 
 
+def test_only_tests_with_kafka_bring_a_broker_along() -> None:
+    assert lockfile.dev_pieces(["queue"]) == lockfile.dev_pieces(["queue"], "nats") == ["dev"]
+    assert lockfile.dev_pieces(["queue"], "kafka") == ["dev", "dev-kafka"]
+
+
 def test_a_compatible_fallback_shares_the_client() -> None:
     assert lockfile.pieces([], "openai", "openai_compatible", "files") == ["base", "provider-openai"]
 

@@ -48,6 +48,21 @@ def test_the_team_s_agent_is_left_alone(project: CopierProject) -> None:
     assert "Another sentence." in (project / "pyproject.toml").read_text()
 
 
+def test_a_service_that_gets_a_queue_keeps_what_the_team_has_written(project: CopierProject) -> None:
+    ours = {"Makefile": "ours: ## Ours\n\t@echo ours", "README.md": "## Our chapter", ".env.example": "OUR__SETTING=1"}
+    for name, words in ours.items():
+        file = project / name
+        file.write_text(f"{file.read_text()}\n{words}\n")
+    commit(project)
+    project.update(variants=["gateway", "queue"])
+    assert (project / "src" / "my_agent" / "queue" / "worker.py").exists()
+    assert "$(SERVICE) work" in (project / "Makefile").read_text(), "files that are the template's as well go along"
+    for name, words in ours.items():
+        text = (project / name).read_text()
+        assert text.rstrip().endswith(words), name
+        assert "<<<<<<<" not in text, name
+
+
 def test_a_service_gets_a_queue_with_a_broker_and_loses_both(project: CopierProject) -> None:
     broker = project / "src" / "my_agent" / "queue" / "broker.py"
     project.update(variants=["gateway", "queue"], event_broker="nats")

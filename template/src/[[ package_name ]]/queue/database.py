@@ -78,14 +78,17 @@ class Database:
         )
 
     def depth(self) -> Depth:
+        """Reads what waits by DBOS' partial indexes, of which SQLite wants to see the condition word for word: what has
+        ended, which is far more, costs nothing."""
+        mine = f"FROM {self._tasks} WHERE queue_name IN (:queue, :batches) AND status"
         row = self._one(
-            f"SELECT count(*) AS tasks, min(CASE WHEN status = 'ENQUEUED' THEN updated_at END) AS oldest,"  # noqa: S608
-            f" {self._now} AS now FROM {self._tasks}"
-            " WHERE queue_name IN (:queue, :batches) AND status IN ('ENQUEUED', 'DELAYED')",
+            f"SELECT count(*) AS enqueued, min(updated_at) AS oldest, {self._now} AS now,"
+            f" (SELECT count(*) {mine} = 'DELAYED') AS delayed"
+            f" {mine} = 'ENQUEUED' AND status IN ('ENQUEUED', 'PENDING')",
             queue=QUEUE,
             batches=BATCHES,
         )
-        return Depth(row.tasks, max(0.0, row.now - row.oldest / 1000) if row.oldest else 0.0)
+        return Depth(row.enqueued + row.delayed, max(0.0, row.now - row.oldest / 1000) if row.oldest else 0.0)
 
     def beat(self, executor_id: str) -> float:
         """Says that this worker is alive, by the database's clock; for how many seconds there was no gap in all

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ import pytest
 from figures import Row
 from fleet import TWO_CALLS, Fleet
 from postgres import Postgres
-from processes import Redis, Upstream
+from processes import Redis, Service, Upstream
 from scenes import ALTERED
+from waiting import becomes
 
 pytestmark = pytest.mark.chaos
 
 FROZEN_SECONDS = 60.0
 BLOCKED_SECONDS = 10
+IN_HAND = "SELECT 1 FROM workflow_status WHERE status = 'PENDING' AND executor_id LIKE :executor"
 
 
 @pytest.fixture
@@ -67,6 +70,32 @@ async def test_a_worker_frozen_for_a_minute(both: list[Fleet], row: Row) -> None
 
 
 @pytest.mark.proves("pattern.queue")
+async def test_a_worker_that_comes_back_while_another_does_its_task(both: list[Fleet], row: Row) -> None:
+    """SIGCONT when another is in the very model call that it was frozen in: it has the answer, which came meanwhile,
+    and may neither record it nor end the task."""
+
+    async def scene(fleet: Fleet, name: str) -> int:
+        text = TWO_CALLS.format(name)
+        frozen = await asyncio.to_thread(fleet.start, GUARD__TIMEOUT_SECONDS=120)
+        task = await fleet.submit(text, id=name)
+        await fleet.asks(text, place=1)
+        frozen.signal(signal.SIGSTOP)
+        other = await asyncio.to_thread(fleet.start)
+        await becomes(lambda: fleet.texts().count(text) == 3, within=45, what="the other asks as well")
+        frozen.signal(signal.SIGCONT)
+        done = await fleet.ended(task)
+        await asyncio.to_thread(other.logged, "task", outcome="completed", task_id=name)
+        assert (done.status, done.takeovers) == ("completed", 1)
+        assert not frozen.logs("task", task_id=name)
+        return fleet.texts().count(text)
+
+    both[0].upstream.plays(latency=4.0)
+    asked = await asyncio.gather(*(scene(fleet, name) for fleet, name in zip(both, ("a", "b"), strict=True)))
+    row.shows(model_calls=asked)
+    assert asked == [3, 3]
+
+
+@pytest.mark.proves("pattern.queue")
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 async def test_a_busy_worker_is_not_robbed(fleet: Fleet, row: Row) -> None:
     """Nothing in the process runs for 10 s: its tasks stay its own, though another worker has nothing to do."""
@@ -88,33 +117,34 @@ async def test_a_worker_stopped_under_load(fleet: Fleet, row: Row) -> None:
     """SIGTERM: one worker finishes within its grace time what it has begun, one has no time and hands back at once;
     both exit with 0, nothing is lost, nothing that was recorded is done again."""
     fleet.upstream.plays(latency=1.0)
-    patient = await asyncio.to_thread(fleet.start)
-    hasty = await asyncio.to_thread(fleet.start, QUEUE__GRACE_SECONDS=0)
+    workers = [await asyncio.to_thread(fleet.start, QUEUE__GRACE_SECONDS=seconds) for seconds in (10, 0)]
+    patient, hasty = workers
     views = await fleet.submit_many(40)
-    await fleet.begun(views[20])
-    ends = {}
-    for worker in (patient, hasty):
+    for worker in workers:
+        held = partial(fleet.rows, IN_HAND, executor=f"%-{worker.pid}-%")
+        await becomes(held, what="both have begun some")
         worker.signal(signal.SIGTERM)
     told = time.monotonic()
-    for name, worker in (("patient", patient), ("hasty", hasty)):
-        while worker.exited is None and time.monotonic() < told + 30:
-            await asyncio.sleep(0.05)
-        ends[name] = time.monotonic() - told
-    waiting = await fleet.tasks.page(tenant="acme", status=None, cursor=None, limit=100)
-    running = [view for view in waiting.tasks if view.status == "running"]
+
+    async def seconds(worker: Service) -> float:
+        await becomes(lambda: worker.exited is not None, within=30, what="it ends")
+        return time.monotonic() - told
+
+    ends = await asyncio.gather(*map(seconds, workers))
     await asyncio.to_thread(fleet.start)
     back = time.monotonic()
     ended = await fleet.all_ended(views, within=60)
     paid_again, cut_off = fleet.repeated()
     row.shows(
-        exited_after=[f"{name} {seconds:.1f} s" for name, seconds in ends.items()],
-        handed_back=len(running),
+        exited_after=[f"{name} {end:.1f} s" for name, end in zip(("patient", "hasty"), ends, strict=True)],
+        handed_back=sum(view.takeovers for view in ended),
         all_done_after=f"{time.monotonic() - back:.1f} s",
         recorded_and_repeated=paid_again,
         cut_off_and_repeated=cut_off,
     )
     assert [patient.exited, hasty.exited] == [0, 0]
-    assert ends["patient"] < 10 + 5, "QUEUE__GRACE_SECONDS, and a moment"
+    assert max(ends) < 10 + 5, "QUEUE__GRACE_SECONDS, and a moment"
     assert {view.status for view in ended} == {"completed"}
     assert paid_again == 0
+    assert sum(view.takeovers for view in ended) > 0, "what the hasty one had begun"
     assert not patient.logs("run", outcome="cancelled"), "what had begun was finished"
