@@ -31,7 +31,8 @@ from .items import (
 )
 from .store import MINUTE, Amount, Reserved, Window
 
-ATTEMPTS = 8  # of a reservation, all others of which came first
+BUSY_SECONDS = 1.0  # a reservation that others have come before for so long answers `wait`
+LONGEST_PAUSE = 0.1  # seconds
 LIVES = "#until > :now"
 LAPSED = "#until <= :now"
 MISSING = "attribute_not_exists(#key)"
@@ -85,14 +86,16 @@ class DynamoDBStore:
 
     async def reserve(self, account: str, holder: str, amount: Amount, limit: Amount, ttl: float) -> Reserved:
         """Where others come first each time, the answer is `wait`: their bookings are what it waits for."""
-        for attempt in range(ATTEMPTS):
+        latest, attempt = time.monotonic() + BUSY_SECONDS, 0
+        while time.monotonic() < latest:
             item = await self._read(account)
             now = time.time()
             books = account_of(item, now)
             answer = books.reserve(holder, amount, limit, now, ttl)
             if answer != "held" or await self._renew(item, item_of_account(account, books)):
                 return answer
-            await sleep(_jitter.uniform(0, 0.005 * 2**attempt))
+            await sleep(_jitter.uniform(0, min(LONGEST_PAUSE, 0.005 * 2**attempt)))
+            attempt += 1
         return "wait"
 
     async def settle(self, account: str, holder: str, spent: Amount, ttl: float) -> None:
