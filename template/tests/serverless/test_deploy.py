@@ -100,8 +100,8 @@ def test_nothing_is_deployed_where_no_alarm_watches(scene: Scene) -> None:
 def test_of_two_deploys_at_once_one_wins(scene: Scene) -> None:
     both = [scene.start("deploy", ADDRESS, str(scene.zip(content)), "--seconds", "0") for content in ("2", "3")]
     # Whoever comes first waits for the other one's end, so that neither is through before the other begins.
-    scene.front.on_shift = lambda shift: (
-        eventually(lambda: any(process.poll() is not None for process in both), within=50, what="one of them ends")
+    scene.front.on_shift = lambda shift: eventually(
+        lambda: any(process.poll() is not None for process in both), within=50, what="one of them ends"
     )
     told = [process.communicate(timeout=60)[1] for process in both]
     assert sorted(process.returncode for process in both) == [0, 1], told
