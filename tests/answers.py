@@ -47,7 +47,25 @@ OTHERS: list[Answers] = [
     {"secrets_source": "files", "ci": "none", "variants": ["queue"]},
 ]
 
-MATRIX = [DEFAULT, FULL, *OTHERS]
+# AWS Lambda alone and with either other door, with every kind of model access that its template knows.
+SERVERLESS: list[Answers] = [
+    {"variants": ["serverless"], "secrets_source": "aws"},
+    {"variants": ["gateway", "serverless"], "model_provider": "bedrock", "python_version": "3.11", "ci": "gitlab"},
+    {
+        "variants": ["queue", "serverless"],
+        "model_provider": "openai_compatible",
+        "fallback_provider": "anthropic",
+        "ci": "none",
+    },
+    {
+        "variants": ["gateway", "queue", "serverless"],
+        "model_provider": "anthropic",
+        "fallback_provider": "openai_compatible",
+        "secrets_source": "aws",
+    },
+]
+
+MATRIX = [DEFAULT, FULL, *OTHERS, *SERVERLESS]
 
 
 def label(answers: Answers) -> str:
@@ -57,5 +75,8 @@ def label(answers: Answers) -> str:
     if answers is FULL:
         return "full"
     return "-".join(
-        str(answers[name]) for name in ("model_provider", "secrets_source", "event_broker") if name in answers
+        part
+        for name in ("variants", "model_provider", "secrets_source", "event_broker")
+        if name in answers
+        for part in ([answers[name]] if isinstance(answers[name], str) else answers[name])
     )

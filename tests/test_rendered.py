@@ -18,7 +18,10 @@ CHOICES: dict[str, Callable[[Answers], bool]] = {
     r"gitlab": lambda answers: answers.get("ci") == "gitlab",
     r"import hvac|hashicorp": lambda answers: answers.get("secrets_source") == "vault",
     r"azure": lambda answers: answers.get("secrets_source") == "azure",
-    r"secretsmanager|AWSSecrets": lambda answers: answers.get("secrets_source") == "aws",
+    r"AWSSecrets": lambda answers: answers.get("secrets_source") == "aws",
+    r"secretsmanager": lambda answers: (
+        answers.get("secrets_source") == "aws" or "serverless" in answers.get("variants", [])
+    ),
     r"GoogleSecret|gcp": lambda answers: answers.get("secrets_source") == "gcp",
     r"\bdbos\b|/queue/": lambda answers: "queue" in answers.get("variants", []),
     r"faststream|intake": lambda answers: answers.get("event_broker", "none") != "none",
