@@ -1,6 +1,6 @@
 """Measures what the template promises and prints ratios (`make bench`). Takes about twelve minutes on two quiet cores.
 
-`make bench ONLY=gateway` runs one part: size, rendering, first_answer, gateway, queue.
+`make bench ONLY=gateway` runs one part: size, rendering, first_answer, gateway, cold_start, queue.
 """
 
 import os
@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import cold_start
 import durable
 import first_answer
 import gateway
@@ -21,6 +22,7 @@ PARTS = {
     "rendering": rendering.measure,
     "first_answer": first_answer.measure,
     "gateway": gateway.measure,
+    "cold_start": cold_start.measure,
     "queue": durable.measure,
 }
 ROOT = Path(__file__).resolve().parent.parent

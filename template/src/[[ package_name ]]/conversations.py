@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from pydantic import TypeAdapter
 from pydantic_ai.conversation import Conversation
@@ -25,7 +26,10 @@ class _Document:
     entries: list[ConversationEntry] = field(default_factory=list)
 
 
-_DOCUMENT = TypeAdapter(_Document)
+@cache
+def _documents() -> TypeAdapter[_Document]:
+    """Made on first use: it takes 30 ms, which not each start has to pay."""
+    return TypeAdapter(_Document)
 
 
 class TenantConversation(ConversationStore):
@@ -79,7 +83,7 @@ class TenantConversation(ConversationStore):
 
     async def read_record(self, conversation_id: str) -> ConversationRecord | None:
         self._raw = await self._state.get(self._key)
-        self._document = _DOCUMENT.validate_json(self._raw) if self._raw else None
+        self._document = _documents().validate_json(self._raw) if self._raw else None
         return self._document.record if self._document else None
 
     async def read_records(self, *, scope: str | None = None, limit: int | None = None) -> Sequence[ConversationRecord]:
@@ -102,7 +106,7 @@ class TenantConversation(ConversationStore):
     ) -> None:
         stored = self._document.record.revision if self._document else None
         entries = trimmed([*await self.read_history(None), *new_entries], self._history_tokens)
-        raw = self._redact(_DOCUMENT.dump_json(_Document(replace(record, branches=[]), entries)).decode()).encode()
+        raw = self._redact(_documents().dump_json(_Document(replace(record, branches=[]), entries)).decode()).encode()
         if stored != expected_revision:
             raise ConversationConflict(record.conversation_id)
         if self._raw is None:

@@ -1,0 +1,56 @@
+"""What a cold start on AWS Lambda imports: the handler of requests beside pydantic-ai and the provider alone.
+
+CPU seconds of an interpreter of its own, the best of seven; byte code is there, as in the zip.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+
+from timing import COPIER, environment, row, run
+
+RUNS = 7
+ALONE = ["pydantic_ai", "pydantic_ai.models.openai"]
+PARTS = ["structlog", "pydantic_settings", "opentelemetry.sdk.metrics", "nopanic", "boto3", "mangum", "fastapi"]
+CODE = """
+import json, sys, time
+took = {}
+for module in sys.argv[1:]:
+    began = time.process_time()
+    __import__(module)
+    took[module] = time.process_time() - began
+print(json.dumps(took))
+"""
+
+
+def measure(template: Path, folder: Path) -> None:
+    commands = environment(folder / "copier-of-cold-start", "--constraint", template / "requirements.lock", *COPIER)
+    for variants in (["serverless"], ["gateway", "serverless"], ["queue", "serverless"]):
+        project = folder / "-".join(variants)
+        answers = ["--data", f"variants={json.dumps(variants)}"]
+        run(commands / "copier", "copy", "--trust", "--defaults", "--quiet", *answers, template, project)
+        run("make", "--directory", project, "install")
+        python = project / ".venv" / "bin" / "python"
+        run(python, "-m", "compileall", "-q", project / ".venv" / "lib", project / "src")
+        alone = sum(best(python, ALONE).values())
+        for handler in ["api", "worker"] if "queue" in variants else ["api"]:
+            took = sum(best(python, [f"my_agent.serverless.{handler}"]).values())
+            row(
+                f"{' and '.join(variants)}: {handler}",
+                f"{took * 1000:.0f} ms",
+                f"{took / alone:.2f} of {alone:.3f} s (to reach: 1.3)",
+            )
+    for module, seconds in best(python, [*ALONE, *PARTS]).items():
+        row(f"  {module}, after those above it", f"{seconds * 1000:.0f} ms")
+
+
+def best(python: Path, modules: list[str]) -> dict[str, float]:
+    """CPU seconds of each import in this order; what is not installed is left out."""
+    found = [module for module in modules if is_there(python, module)]
+    environment_of = {"MODEL__PRIMARY": "openai:gpt", "STATE_URL": "dynamodb://state", "PATH": "/usr/bin:/bin"}
+    runs = [json.loads(subprocess.check_output([python, "-c", CODE, *found], env=environment_of)) for _ in range(RUNS)]
+    return {module: min(run[module] for run in runs) for module in found}
+
+
+def is_there(python: Path, module: str) -> bool:
+    return subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
