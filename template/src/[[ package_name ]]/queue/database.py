@@ -1,6 +1,8 @@
 """The queue's database: one bounded pool a process, for DBOS, the heartbeats and the figures alike."""
 
 import logging
+import threading
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +49,9 @@ class Database:
         log_as_everybody()
         self.engine = _engine(url)
         dialect = self.engine.dialect.name
+        # SQLite takes one writer at a time; those of one process wait here in turn, instead of looking again after ever
+        # longer pauses.
+        self.turn: AbstractContextManager[object] = threading.Lock() if dialect == "sqlite" else nullcontext()
         self._now = _NOW[dialect]
         self._tasks = "dbos.workflow_status" if dialect == "postgresql" else "workflow_status"
 

@@ -137,7 +137,7 @@ class Tasks(Queries):
 
     def _store(self, options: EnqueueOptions, spec: Spec) -> None:
         """The task and what is told of it, both or neither."""
-        with self.database.engine.begin() as connection:
+        with self.database.turn, self.database.engine.begin() as connection:
             self._client.enqueue_in_transaction(connection, options, spec.model_dump_json())
             for event in self.events.first(event_of("accepted", options["workflow_id"], spec)):
                 self._client.enqueue_in_transaction(connection, *event)

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.chaos
 
 FROZEN_SECONDS = 60.0
 BLOCKED_SECONDS = 10
+AT_ONCE_SECONDS = 8.0  # well before a worker counts as dead
 IN_HAND = "SELECT 1 FROM workflow_status WHERE status = 'PENDING' AND executor_id LIKE :executor"
 
 
@@ -119,10 +120,10 @@ async def test_a_worker_stopped_under_load(fleet: Fleet, row: Row) -> None:
     fleet.upstream.plays(latency=1.0)
     workers = [await asyncio.to_thread(fleet.start, QUEUE__GRACE_SECONDS=seconds) for seconds in (10, 0)]
     patient, hasty = workers
+    held = [partial(fleet.rows, IN_HAND, executor=f"%-{worker.pid}-%") for worker in workers]
     views = await fleet.submit_many(40)
-    for worker in workers:
-        held = partial(fleet.rows, IN_HAND, executor=f"%-{worker.pid}-%")
-        await becomes(held, what="both have begun some")
+    for worker, in_hand in zip(workers, held, strict=True):
+        await becomes(in_hand, what="both have begun some")
         worker.signal(signal.SIGTERM)
     told = time.monotonic()
 
@@ -130,15 +131,20 @@ async def test_a_worker_stopped_under_load(fleet: Fleet, row: Row) -> None:
         await becomes(lambda: worker.exited is not None, within=30, what="it ends")
         return time.monotonic() - told
 
-    ends = await asyncio.gather(*map(seconds, workers))
-    await asyncio.to_thread(fleet.start)
-    back = time.monotonic()
+    async def seconds_and_hand_back() -> float:
+        took = await seconds(hasty)
+        starting = asyncio.create_task(asyncio.to_thread(fleet.start))
+        await becomes(lambda: not held[1](), within=AT_ONCE_SECONDS, what="others have what it had begun")
+        await starting
+        return took
+
+    ends = await asyncio.gather(seconds(patient), seconds_and_hand_back())
     ended = await fleet.all_ended(views, within=60)
     paid_again, cut_off = fleet.repeated()
     row.shows(
         exited_after=[f"{name} {end:.1f} s" for name, end in zip(("patient", "hasty"), ends, strict=True)],
         handed_back=sum(view.takeovers for view in ended),
-        all_done_after=f"{time.monotonic() - back:.1f} s",
+        all_done_after=f"{time.monotonic() - told:.1f} s",
         recorded_and_repeated=paid_again,
         cut_off_and_repeated=cut_off,
     )
