@@ -78,14 +78,14 @@ def _beside(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def own_tests(render: Render, user_environment: dict[str, str]) -> Iterator[dict[str, Future[str]]]:
-    """The tests of rendered projects, beside each other and beside all others here: they wait most of the time."""
+    """The tests of rendered projects, one after the other, beside all others here: they wait most of the time."""
 
     def tested(project: Project) -> str:
         project.run("make", "install")
         return project.run("make", "test")
 
     projects = {label(answers): under_git(render(answers), "tested", user_environment) for answers in (DEFAULT, FULL)}
-    with ThreadPoolExecutor() as executor:
+    with ThreadPoolExecutor(1) as executor:
         yield {name: executor.submit(tested, project) for name, project in projects.items()}
 
 

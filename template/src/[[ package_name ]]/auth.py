@@ -6,8 +6,12 @@ import secrets as randomness
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
+import structlog
+
 from .errors import Unauthenticated
 from .settings import ClientKey, Settings
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,12 @@ ANYONE = Caller("anyone", "local")
 def is_open(settings: Settings) -> bool:
     """No keys are asked for: in development, when it is said or while there are none."""
     return settings.environment == "development" and (settings.auth.disabled or not settings.auth.keys)
+
+
+def tell_if_open(settings: Settings) -> None:
+    """One line of warning in the log."""
+    if is_open(settings):
+        log.warning("open_door", reason="no key is asked for; AUTH__KEYS sets who may call")
 
 
 def authenticated(settings: Settings, authorization: str) -> Caller:
