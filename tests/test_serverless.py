@@ -8,7 +8,7 @@ from answers import SERVERLESS, Answers, label
 from conftest import Project, Render, under_git
 
 EVERYTHING = SERVERLESS[-1]  # the project with all doors runs all; the others what their doors make different
-OWN = ["tests/serverless/test_lambda_events.py", "tests/serverless/test_lambda_sandbox.py"]
+OWN = [f"tests/serverless/test_lambda_{part}.py" for part in ("events", "runs", "sandbox")]
 TASKS = "tests/serverless/test_lambda_tasks.py"
 
 

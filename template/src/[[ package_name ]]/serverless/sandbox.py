@@ -18,6 +18,7 @@ import structlog
 
 from .. import NAME, __version__, config
 from ..guard import at_most
+from ..models import unusable
 from ..secrets import Secrets
 from ..telemetry import running
 
@@ -79,7 +80,6 @@ class Sandbox(Generic[D]):
         """What `work` gives, on the loop of this environment."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            asyncio.set_event_loop(self._loop)  # where Powertools looks for it
         return self._loop.run_until_complete(work)
 
     def _refresh(self) -> None:
@@ -89,19 +89,25 @@ class Sandbox(Generic[D]):
             self.run(self._secrets.refresh())
 
     def _open(self) -> D:
-        try:
-            settings = config.load()
-        except config.SettingsError as error:
-            print(f"The configuration cannot be used:\n{error}", file=sys.stderr)  # noqa: T201 there is no log yet
-            raise
-        self._secrets, self._read = Secrets(settings), time.time()
-        telemetry = running(NAME, __version__, settings.environment, settings.log_level, self._secrets.values)
-        self._flush = self._stack.enter_context(telemetry)
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, lambda *_: self._terminated())
+        if self._secrets is None:
+            self._secrets = self._begin()
         door = self.run(self._stack.enter_async_context(self._opens(self._secrets)))
         log.info("opened")
         return door
+
+    def _begin(self) -> Secrets:
+        """Settings, telemetry and the signal: once, also when what is opened with them has to be tried again."""
+        try:
+            settings = config.load(unusable)
+        except config.SettingsError as error:
+            print(f"The configuration cannot be used:\n{error}", file=sys.stderr)  # noqa: T201 there is no log yet
+            raise
+        secrets, self._read = Secrets(settings), time.time()
+        telemetry = running(NAME, __version__, settings.environment, settings.log_level, secrets.values)
+        self._flush = self._stack.enter_context(telemetry)
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, lambda *_: self._terminated())
+        return secrets
 
     def _terminated(self) -> None:
         """Lambda ends this environment; with an extension it says so up to two seconds before."""
