@@ -7,6 +7,7 @@ function failed is deleted not at all. A pytest plugin.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -87,13 +88,24 @@ class Mapping:
 
     def expire_leases(self) -> None:
         """Lets so much time pass that nobody counts on a killed function any more."""
+        self._set("lease_until", 1)
+
+    def postpone(self, seconds: float) -> None:
+        """Moves the time before which no task is begun."""
+        self._set("not_before", int((time.time() + seconds) * 1000))
+
+    def lose(self) -> None:
+        """Deletes the messages, as if they had never been sent."""
+        self._sqs.purge_queue(QueueUrl=self.url)
+
+    def _set(self, name: str, value: int) -> None:
         table = self.settings["SERVERLESS__TASKS_TABLE"]
         for item in self._dynamodb.scan(TableName=table)["Items"]:
             self._dynamodb.update_item(
                 TableName=table,
                 Key={"tenant": item["tenant"], "id": item["id"]},
-                UpdateExpression="SET lease_until = :past",
-                ExpressionAttributeValues={":past": {"N": "1"}},
+                UpdateExpression=f"SET {name} = :value",
+                ExpressionAttributeValues={":value": {"N": str(value)}},
             )
 
     def tokens_booked(self, tenant: str) -> int:

@@ -224,6 +224,28 @@ def test_a_delayed_task_is_not_begun_before_its_time(api: Function, worker: Func
     assert task(api, "later")["status"] == "completed"
 
 
+def test_a_message_that_comes_before_its_tasks_time_is_sent_again(
+    api: Function, worker: Function, mapping: Mapping, upstream: Upstream
+) -> None:
+    submitted(api, "hello", id="early")
+    mapping.postpone(2.0)  # as where the delay is longer than SQS' longest
+    records = mapping.receive()
+    assert mapping.settle(records, worker.invoke({"Records": records})) == []
+    assert (upstream.attempts(), mapping.left()) == (0, 1)
+    mapping.drain(worker)
+    assert task(api, "early")["status"] == "completed"
+
+
+def test_a_task_whose_message_was_lost_is_told_of_again_when_it_is_submitted_again(
+    api: Function, worker: Function, mapping: Mapping
+) -> None:
+    submitted(api, "hello", id="untold")
+    mapping.lose()
+    submitted(api, "hello", id="untold")
+    mapping.drain(worker)
+    assert task(api, "untold")["status"] == "completed"
+
+
 @pytest.mark.proves("security.input")
 @pytest.mark.parametrize(
     ("body", "status"),
