@@ -96,7 +96,8 @@ class Mapping:
 
     def lose(self) -> None:
         """Deletes the messages, as if they had never been sent."""
-        self._sqs.purge_queue(QueueUrl=self.url)
+        for record in self.receive():
+            self._sqs.delete_message(QueueUrl=self.url, ReceiptHandle=record["receiptHandle"])
 
     def _set(self, name: str, value: int) -> None:
         table = self.settings["SERVERLESS__TASKS_TABLE"]

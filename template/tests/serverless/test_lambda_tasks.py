@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from conftest import KEY, OTHER_KEY
 from functions import StartFunction, asked
 from pollers import ATTEMPTS, Mapping
-from processes import Upstream
+from processes import Upstream, command
 from runtime import Function
 from waiting import eventually
 
@@ -173,6 +174,37 @@ def test_a_task_that_fails_each_time_is_dead_and_its_message_a_dead_letter_until
     mapping.drain(worker)
     assert task(api, "dead")["status"] == "completed"
     assert mapping.dead() == 0
+
+
+def test_a_late_copy_of_a_dead_tasks_message_is_no_wish_to_have_it_done(
+    api: Function, worker: Function, mapping: Mapping, upstream: Upstream
+) -> None:
+    submitted(api, "hello", id="over")
+    records = mapping.receive()
+    upstream.plays({"fault": "status", "status": 503})
+    mapping.settle(records, worker.invoke({"Records": records}))
+    mapping.drain(worker)
+    upstream.plays()
+    copy = {**records[0], "attributes": {**records[0]["attributes"], "ApproximateReceiveCount": "1"}}
+    assert worker.invoke({"Records": [copy]}).result == {"batchItemFailures": []}
+    assert task(api, "over")["status"] == "dead"
+
+
+def test_a_dead_task_is_retried_by_command_also_when_its_message_is_lost(
+    api: Function, worker: Function, mapping: Mapping, upstream: Upstream, tmp_path: Path
+) -> None:
+    submitted(api, "hello", id="again")
+    upstream.plays({"fault": "status", "status": 503})
+    mapping.drain(worker)
+    upstream.plays()
+    for _ in range(2):
+        mapping.lose()
+        done = command("dead", "retry", "again", "--tenant", "acme", folder=tmp_path, **mapping.settings)
+        assert done.returncode == 0, done.stderr
+    mapping.drain(worker)
+    assert task(api, "again")["status"] == "completed"
+    refused = command("dead", "retry", "again", "--tenant", "acme", folder=tmp_path, **mapping.settings)
+    assert (refused.returncode, "only failed and dead" in refused.stderr) == (1, True)
 
 
 def test_a_task_whose_functions_all_died_is_dead_when_sqs_gives_it_up(

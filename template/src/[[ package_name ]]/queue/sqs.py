@@ -41,8 +41,7 @@ class SqsTasks:
         """Stores a task and tells the functions of it; the task, and whether it was there already.
 
         Raises:
-            InvalidInput: nothing is stored.
-            Unsupported: it asks for what SQS cannot do.
+            InvalidInput, Unsupported: nothing is stored; the latter asks for what SQS cannot do.
             Conflict: the id belongs to another request.
             Overloaded: QUEUE__MAX_DEPTH tasks are waiting.
             StateUnavailable: AWS cannot be reached.
@@ -131,20 +130,23 @@ class SqsTasks:
             Conflict: it is neither failed nor dead.
         """
         known = await self._known(tenant, task_id)
-        if (status := self.view(known).status) not in (Status.FAILED, Status.DEAD):
+        status = self.view(known).status
+        afresh: Row | None = known
+        if status in (Status.FAILED, Status.DEAD):
+            afresh = await self.table.change(
+                tenant,
+                task_id,
+                "#status = :given_status AND #lease_until = :given_lease",
+                {"status": known.status, "lease": known.lease_until},
+                status=Status.QUEUED.value,
+                attempt=0,
+                error="",
+                deadline_at=now_ms() + int(self._settings.queue.deadline_seconds * 1000),
+            )
+        elif status is not Status.QUEUED or known.attempt:  # who made it queued may not have come to telling of it
             raise Conflict(f"Task {task_id} is {status}; only failed and dead tasks can be retried.")
-        afresh = await self.table.change(
-            tenant,
-            task_id,
-            "#status = :given_status AND #lease_until = :given_lease",
-            {"status": known.status, "lease": known.lease_until},
-            status=Status.QUEUED.value,
-            attempt=0,
-            error="",
-            deadline_at=now_ms() + int(self._settings.queue.deadline_seconds * 1000),
-        )
         if afresh is None:
-            raise Conflict(f"Task {task_id} was changed meanwhile; look at it again.")
+            raise Conflict(f"Task {task_id} was changed meanwhile; try again.")
         await self.send(afresh)
         self._audit.record("task.retry", actor=actor, outcome="ok", tenant=tenant, task=task_id)
         return self.view(afresh)

@@ -39,17 +39,18 @@ class LetGo(Exception):
 
 @dataclass(frozen=True)
 class Message:
-    """What SQS delivers, for the `delivery`th time."""
+    """What SQS delivers, for the `delivery`th time; `sent` in milliseconds since 1970."""
 
     id: str
     receipt_handle: str
     body: str
     delivery: int
+    sent: int
 
     @classmethod
     def of(cls, record: dict[str, Any]) -> Self:
-        delivery = int(record["attributes"]["ApproximateReceiveCount"])
-        return cls(record["messageId"], record["receiptHandle"], record["body"], delivery)
+        delivery, sent = (int(record["attributes"][name]) for name in ("ApproximateReceiveCount", "SentTimestamp"))
+        return cls(record["messageId"], record["receiptHandle"], record["body"], delivery, sent)
 
 
 class Deliveries:
@@ -92,10 +93,10 @@ class Deliveries:
         if row is None:
             log.warning("message_without_task")
             return
-        if row.status == Status.DEAD and message.delivery > 1:
+        if row.status == Status.DEAD and message.sent <= row.finished_at and message.delivery > 1:
             await self._give_back(message, 0)  # on its way to the dead letters
-        # A dead one's first delivery comes from the dead letters: an operator has sent it again.
-        if Status(row.status).final and row.status != Status.DEAD:
+        # What was sent after a task's death comes from the dead letters: an operator wants it done.
+        if Status(row.status).final and (row.status != Status.DEAD or message.sent <= row.finished_at):
             return
         if row.not_before > now_ms():
             return await self._tasks.send(row)  # SQS holds nothing back for so long

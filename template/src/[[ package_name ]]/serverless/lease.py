@@ -17,6 +17,8 @@ log = structlog.get_logger(__name__)
 SECONDS = 30.0
 _RENEW_SECONDS = 10.0
 _MINE = "#status = :given_running AND #owner = :given_owner"
+# Asked again because the answer was lost: it has ended already, by this very lease.
+_MINE_OR_ENDED = "(#status = :given_running OR #status = :given_ended) AND #owner = :given_owner"
 _UNCHANGED = "(#status = :given_status AND #lease_until = :given_lease) OR #owner = :given_owner"
 
 
@@ -30,7 +32,6 @@ class Lease:
     def __init__(self, table: Table, row: Row) -> None:
         self.row = row
         self._table = table
-        self._given: dict[str, str | int] = {"running": Status.RUNNING.value, "owner": row.owner}
 
     @classmethod
     async def claim(cls, table: Table, row: Row, delivery: int) -> Self:
@@ -63,28 +64,34 @@ class Lease:
         return cls(table, claimed)
 
     async def lost(self) -> None:
-        """Renews it; returns when that is no longer possible."""
+        """Renews it; returns when that is no longer possible, or was not until it had run out."""
+        until = self.row.lease_until
         while True:
             await asyncio.sleep(_RENEW_SECONDS)
             try:
-                if not await self._set(lease_until=_until()):
+                renewed = _until()
+                if not await self._set(_MINE, {}, lease_until=renewed):
                     return
+                until = renewed
             except ServiceError as error:
                 log.warning("lease_not_renewed", error=error.slug)
+                if now_ms() > until:
+                    return
 
     async def end(self, status: Status, *, result: str = "", error: ServiceError | None = None) -> bool:
         """Whether the task has ended so: not when it was cancelled or taken over meanwhile."""
-        ended = await self._set(**end(status, result=result, error=error))
+        ended = await self._set(_MINE_OR_ENDED, {"ended": status.value}, **end(status, result=result, error=error))
         if not ended:
             log.warning("task_let_go")
         return ended
 
     async def release(self, **values: str | int) -> None:
         """The next delivery may have it at once."""
-        await self._set(status=Status.QUEUED.value, lease_until=0, **values)
+        await self._set(_MINE, {}, status=Status.QUEUED.value, lease_until=0, **values)
 
-    async def _set(self, **values: str | int) -> bool:
-        return await self._table.change(self.row.tenant, self.row.id, _MINE, self._given, **values) is not None
+    async def _set(self, when: str, more: dict[str, str | int], **values: str | int) -> bool:
+        given = {"running": Status.RUNNING.value, "owner": self.row.owner, **more}
+        return await self._table.change(self.row.tenant, self.row.id, when, given, **values) is not None
 
 
 def _until() -> int:
