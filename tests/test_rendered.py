@@ -35,7 +35,7 @@ CHOICES: dict[str, Callable[[Answers], bool]] = {
     ),
     r"never_connected|webhook|batch_provider|postgres": lambda answers: "queue" in answers.get("variants", []),
     r"serverless|aws_lambda|dynamodb|mangum": lambda answers: "serverless" in answers.get("variants", []),
-    r"boto3": lambda answers: (
+    r"import boto3": lambda answers: (
         "serverless" in answers.get("variants", [])
         or answers.get("secrets_source") == "aws"
         or "bedrock" in (answers.get("model_provider"), answers.get("fallback_provider"))

@@ -68,7 +68,7 @@ def test_settings_that_cannot_be_used_fail_each_invocation_with_all_that_is_wron
 
 
 @pytest.mark.proves("scale.balancing")
-def test_told_to_end_it_closes_what_is_open_and_exits_with_0_in_less_than_lambda_grants(
+def test_told_to_end_it_exits_with_0_and_leaves_nothing_open_in_less_than_lambda_grants(
     start_function: StartFunction, redis: Any, upstream: Upstream
 ) -> None:
     function = start_function(STATE_URL=redis.url)
@@ -137,10 +137,10 @@ def test_the_import_opens_no_socket_and_reads_no_setting_so_that_a_snapshot_hold
 import random, sys
 seen = []
 sys.addaudithook(lambda event, _: seen.append(event) if event.startswith("socket.") else None)
-random.seed(7)
 import MODULE
 import snapshot_restore_py
 before = [event for event in seen if event in ("socket.connect", "socket.getaddrinfo", "socket.bind")]
+random.seed(7)
 expected = random.Random(7).random()
 for function, args, kwargs in snapshot_restore_py.get_after_restore():
     function(*args, **kwargs)
