@@ -56,7 +56,7 @@ def headers_of(error: ServiceError) -> dict[str, str]:
 
 def described(errors: Sequence[Mapping[str, Any]]) -> str:
     """What pydantic found wrong, the first ten of it."""
-    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in errors[:10])
+    return "; ".join(": ".join(filter(None, (".".join(map(str, item["loc"])), item["msg"]))) for item in errors[:10])
 
 
 def count(error: ServiceError) -> None:
