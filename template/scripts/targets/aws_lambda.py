@@ -34,7 +34,7 @@ SMOKE: dict[str, dict[str, Any]] = {
                 "messageId": "smoke",
                 "receiptHandle": "smoke",
                 "eventSource": "aws:sqs",
-                "attributes": {"ApproximateReceiveCount": "1"},
+                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "0"},
                 "body": json.dumps({"tenant": "smoke", "id": "smoke"}),
             }
         ]

@@ -114,8 +114,14 @@ class Sandbox(Generic[D]):
         self._stopping = True
         if self._loop is None or not self._loop.is_running():
             self._end()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()  # the run is accounted for; then the invocation ends, and with it this process
+        else:
+            self._loop.call_soon_threadsafe(self._cancel, self._loop)  # which wakes it: a signal alone does not
+
+    @staticmethod
+    def _cancel(loop: asyncio.AbstractEventLoop) -> None:
+        """The run is accounted for; then the invocation ends, and with it this process."""
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
 
     def _end(self) -> None:
         with suppress(Exception):  # nobody is left to be told, and what it was in the middle of lapses
