@@ -41,6 +41,7 @@ class Mapping:
             "SERVERLESS__QUEUE_URL": self.url,
             "QUEUE__ATTEMPTS": ATTEMPTS,
             "QUEUE__RETRY_SECONDS": 0.1,
+            "QUEUE__RETRY_MAX_SECONDS": 1,  # however long a failure asks to be left alone
             **aws.environment,
         }
 
