@@ -149,5 +149,7 @@ async def test_a_client_that_does_not_read_its_stream_loses_its_place(start_serv
         deaf.connect(("127.0.0.1", service.port))
         deaf.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         await becomes(lambda: service.logs("client_gone"), within=60, what="the service gives it up")
-        async with client_of(service) as client:  # patient: taking back a run of 6 million characters takes a while
-            assert (await client.post("/v1/runs", json={"input": "hello"}, timeout=60)).status_code == 200
+        await becomes(lambda: service.logs("run"), what="its run is over")
+        assert service.logs("run")[-1]["outcome"] == "cancelled"
+        async with client_of(service) as client:
+            assert (await client.post("/v1/runs", json={"input": "hello"}, timeout=10)).status_code == 200

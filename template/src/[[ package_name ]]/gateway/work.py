@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 from fastapi import Header, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from ..idempotency import KEY_PATTERN, headers_for, run_once
 from ..service import Service
@@ -109,14 +110,24 @@ async def streamed(
         await source.aclose()
         raise
 
-    async def body() -> AsyncGenerator[bytes]:
-        async def items() -> AsyncGenerator[str | RunResult]:
-            yield first
-            async for item in source:
-                yield item
+    async def items() -> AsyncGenerator[str | RunResult]:
+        yield first
+        async for item in source:
+            yield item
 
-        async with aclosing(source):
-            async for event in encode(items()):
-                yield event
+    return _Stream(source, encode(items()), headers_of(request, key, replayed=False))
 
-    return StreamingResponse(body(), 200, headers_of(request, key, replayed=False), "text/event-stream")
+
+class _Stream(StreamingResponse):
+    """Server-sent events of a run, which ends with them, however they end: Starlette closes no generator by itself,
+    and the garbage collector's time may be minutes later."""
+
+    def __init__(
+        self, source: AsyncGenerator[str | RunResult], events: AsyncIterator[bytes], headers: dict[str, str]
+    ) -> None:
+        super().__init__(events, 200, headers, "text/event-stream")
+        self._source = source
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._source):
+            await super().__call__(scope, receive, send)

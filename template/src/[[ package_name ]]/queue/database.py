@@ -53,7 +53,8 @@ class Database:
         # longer pauses.
         self.turn: AbstractContextManager[object] = threading.Lock() if dialect == "sqlite" else nullcontext()
         self._now = _NOW[dialect]
-        self._tasks = "dbos.workflow_status" if dialect == "postgresql" else "workflow_status"
+        self._schema = "dbos." if dialect == "postgresql" else ""
+        self._tasks = f"{self._schema}workflow_status"
 
     def prepare(self) -> None:
         """Creates or updates the tables; harmless when it was done before, also by several at once.
@@ -139,6 +140,22 @@ class Database:
             f"DELETE FROM queue_workers WHERE beat < {self._now} - 3600 AND executor_id NOT IN"  # noqa: S608
             f" (SELECT executor_id FROM {self._tasks} WHERE status = 'PENDING' AND executor_id IS NOT NULL)"
         )
+
+    def forget(self, days: float, at_most: int = 500) -> int:
+        """Deletes what ended so long ago, with all that DBOS keeps of it; how much that was.
+
+        In one transaction, and by conditions: a dead letter that is retried at this moment stays, and a task that has
+        an id again finds nothing of an earlier one.
+        """
+        old = f"completed_at < ({self._now} - :days * 86400.0) * 1000"
+        oldest = f"SELECT workflow_uuid FROM {self._tasks} WHERE {old} ORDER BY completed_at LIMIT :at_most"  # noqa: S608
+        ended = f"DELETE FROM {self._tasks} WHERE {old} AND workflow_uuid IN ({oldest}) RETURNING workflow_uuid"  # noqa: S608
+        with self.turn, self.engine.begin() as connection:
+            found = connection.execute(sa.text(ended), {"days": days, "at_most": at_most}).scalars().all()
+            for table in ("workflow_input", "workflow_output", "operation_outputs"):  # the others follow by themselves
+                rest = sa.text(f"DELETE FROM {self._schema}{table} WHERE workflow_uuid IN :ids")  # noqa: S608
+                connection.execute(rest.bindparams(sa.bindparam("ids", expanding=True)), {"ids": found})
+        return len(found)
 
     def close(self) -> None:
         self.engine.dispose()

@@ -6,11 +6,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Protocol, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, FiniteFloat, model_validator
 
 from ..task import RunResult
 
-MetadataValue = Annotated[str, Field(max_length=256)] | int | float | bool | None
+MetadataValue = Annotated[str, Field(max_length=256)] | int | FiniteFloat | bool | None
 Urgency = Literal["normal", "batch"]
 TaskId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$")]
 

@@ -9,8 +9,6 @@ from ..errors import ServiceError
 from ..task import RunResult
 from .records import Failure, Status, TaskView
 
-KEPT_SECONDS = 30 * 86_400  # a task that has ended is forgotten after this
-
 
 @dataclass(frozen=True)
 class Row:
@@ -62,11 +60,11 @@ def view_of(row: Row, attempts: int) -> TaskView:
     )
 
 
-def end(status: Status, *, result: str = "", error: ServiceError | None = None) -> dict[str, str | int]:
+def end(status: Status, kept_days: float, *, result: str = "", error: ServiceError | None = None) -> dict[str, str | int]:
     """What is set where a task ends."""
     failure = Failure(type=f"urn:problem:{error.slug}", detail=error.detail).model_dump_json() if error else ""
     now = now_ms()
-    expires = now // 1000 + KEPT_SECONDS
+    expires = now // 1000 + int(kept_days * 86_400)
     return {"status": status.value, "result": result, "error": failure, "finished_at": now, "expires": expires}
 
 

@@ -19,7 +19,8 @@ _PAGE = 100
 class Table:
     """Its operations, behind one guard."""
 
-    def __init__(self, name: str, aws: Aws, guards: Guards) -> None:
+    def __init__(self, name: str, aws: Aws, guards: Guards, retention_days: float) -> None:
+        self.retention_days = retention_days
         self._name = name
         self._aws = aws
         self._guard = guards.get("tasks_table", transient, timeout_seconds=5.0)

@@ -80,7 +80,8 @@ class Lease:
 
     async def end(self, status: Status, *, result: str = "", error: ServiceError | None = None) -> bool:
         """Whether the task has ended so: not when it was cancelled or taken over meanwhile."""
-        ended = await self._set(_MINE_OR_ENDED, {"ended": status.value}, **end(status, result=result, error=error))
+        values = end(status, self._table.retention_days, result=result, error=error)
+        ended = await self._set(_MINE_OR_ENDED, {"ended": status.value}, **values)
         if not ended:
             log.warning("task_let_go")
         return ended

@@ -4,63 +4,109 @@ A record holds the SHA-256 of its predecessor, so that a changed, removed or reo
 Records go to stdout as `"audit": true` lines and, with AUDIT_FILE, to a file. Inputs and answers are never in them.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import sys
+import time
 import uuid
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
 GENESIS = "0" * 64
+_PATIENCE_SECONDS = 0.02  # many times as long as it takes to write a record
 
 
 class Audit:
-    """One chain. Each process starts its own (`chain` names it); with a file, the file's chain is continued."""
+    """One chain. Each process starts its own (`chain` names it); with a file, the file's chain is continued.
+
+    Several processes may write to one file, a service and a command beside it: they take turns.
+    """
 
     def __init__(self, path: str | None = None, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
-        self._file: int | None = None
-        self.chain, self._sequence, self._previous = uuid.uuid4().hex, 0, GENESIS
+        self._path, self._file, self._end = Path(path or ""), -1, 0
+        self._begin()
         if path:
             # O_APPEND: no write of ours can land on an earlier record.
             self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-            last = _last_line(Path(path))
-            if last and not last.endswith("\n"):
-                os.write(self._file, b"\n")  # cut off by a crash: `verify` says so, and a new chain begins below it
-            with suppress(ValueError, KeyError, TypeError):
-                record = json.loads(last)
-                self.chain, self._sequence, self._previous = record["chain"], record["sequence"], record["hash"]
 
     def record(self, action: str, *, actor: str, outcome: str, **facts: str | int | float | bool | None) -> None:
         """Appends a record. `facts` are ids and counts, never contents."""
-        self._sequence += 1
         body: dict[str, object] = {
             "audit": True,
             "timestamp": datetime.now(UTC).isoformat(),
-            "chain": self.chain,
-            "sequence": self._sequence,
             "action": action,
             "actor": actor,
             "outcome": outcome,
             **{name: value for name, value in facts.items() if value is not None},
-            "previous": self._previous,
         }
-        text = _canonical(body)
-        self._previous = _sha256(text)
-        line = f'{text[:-1]}, "hash": "{self._previous}"}}\n'
-        if self._file is not None:
-            os.write(self._file, line.encode())
+        if self._file < 0:
+            line = self._next(body)
+        else:
+            with _turn(self._file) as ours:
+                self._follow() if ours else self._begin()
+                line = self._next(body)
+                os.write(self._file, line.encode())
+                self._end = os.fstat(self._file).st_size if ours else -1
         self._stream.write(line)
         self._stream.flush()
 
     def close(self) -> None:
-        if self._file is not None:
+        if self._file >= 0:
             os.close(self._file)
-            self._file = None
+            self._file = -1
+
+    def _begin(self) -> None:
+        self._chain, self._sequence, self._previous = uuid.uuid4().hex, 0, GENESIS
+
+    def _follow(self) -> None:
+        """Goes on where the file ends, whoever wrote that."""
+        if os.fstat(self._file).st_size == self._end:
+            return
+        last = _last_line(self._path)
+        try:
+            record = json.loads(last)
+            self._chain, self._sequence, self._previous = record["chain"], record["sequence"], record["hash"]
+        except (ValueError, KeyError, TypeError):
+            self._begin()
+        if last and not last.endswith("\n"):
+            os.write(self._file, b"\n")  # cut off by a crash: `verify` says so, and a new chain begins below it
+
+    def _next(self, body: dict[str, object]) -> str:
+        self._sequence += 1
+        text = _canonical({**body, "chain": self._chain, "sequence": self._sequence, "previous": self._previous})
+        self._previous = _sha256(text)
+        return f'{text[:-1]}, "hash": "{self._previous}"}}\n'
+
+
+@contextmanager
+def _turn(file: int) -> Generator[bool]:
+    """Whether nobody else writes meanwhile. Nobody waits long for one that stands still in the middle of writing."""
+    ours = _locked(file)
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while not ours and time.monotonic() < end:
+        time.sleep(0.001)
+        ours = _locked(file)
+    try:
+        yield ours
+    finally:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks: whoever keeps a trail there has to be alone
+        return True
+    return True
 
 
 def _canonical(body: dict[str, object]) -> str:
