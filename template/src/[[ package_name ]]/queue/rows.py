@@ -60,11 +60,11 @@ def view_of(row: Row, attempts: int) -> TaskView:
     )
 
 
-def end(status: Status, kept_days: float, *, result: str = "", error: ServiceError | None = None) -> dict[str, str | int]:
-    """What is set where a task ends."""
+def end(status: Status, days: float, *, result: str = "", error: ServiceError | None = None) -> dict[str, str | int]:
+    """What is set where a task ends; it is kept for so many days then."""
     failure = Failure(type=f"urn:problem:{error.slug}", detail=error.detail).model_dump_json() if error else ""
     now = now_ms()
-    expires = now // 1000 + int(kept_days * 86_400)
+    expires = now // 1000 + int(days * 86_400)
     return {"status": status.value, "result": result, "error": failure, "finished_at": now, "expires": expires}
 
 

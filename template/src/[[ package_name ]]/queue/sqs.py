@@ -32,7 +32,8 @@ class SqsTasks:
     def __init__(self, settings: Settings, guards: Guards, audit: Audit) -> None:
         self._settings = settings
         self._audit = audit
-        self.table = Table(settings.serverless.tasks_table or "", Aws("dynamodb"), guards, settings.queue.retention_days)
+        name, days = settings.serverless.tasks_table or "", settings.queue.retention_days
+        self.table = Table(name, Aws("dynamodb"), guards, days)
         self._sqs = Aws("sqs")
         self._guard = guards.get("tasks_queue", transient, timeout_seconds=5.0)
         self._waiting, self._sampled = 0, float("-inf")
@@ -116,7 +117,8 @@ class SqsTasks:
         going_on = "#status IN (:given_queued, :given_running)"
         cancelled = None
         if not known.status.final:
-            cancelled = await self.table.change(tenant, task_id, going_on, given, **end(Status.CANCELLED, self.table.retention_days))
+            values = end(Status.CANCELLED, self.table.retention_days)
+            cancelled = await self.table.change(tenant, task_id, going_on, given, **values)
         if cancelled is None:
             raise Conflict(f"Task {task_id} has ended already: {(await self.get(task_id, tenant=tenant)).status}.")
         self._audit.record("task.cancel", actor=actor, outcome="ok", tenant=tenant, task=task_id)
