@@ -264,6 +264,12 @@ async def test_a_spent_budget_is_a_429_of_its_own_type_before_any_call(tight: Se
     assert upstream.attempts() == 3
 
 
+async def test_nobody_is_sent_to_the_host_that_a_request_names(client: Client) -> None:
+    response = await client.post("/v1/runs/", json={"input": "hello"}, headers={"host": "evil.example"})
+    assert response.status_code == 404
+    assert "evil.example" not in str(response.headers)
+
+
 async def test_every_response_carries_the_security_headers(client: Client) -> None:
     for path in ("/livez", "/metrics", "/v1/nothing"):
         headers = (await client.get(path)).headers

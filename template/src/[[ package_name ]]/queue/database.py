@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -147,11 +148,12 @@ class Database:
         In one transaction, and by conditions: a dead letter that is retried at this moment stays, and a task that has
         an id again finds nothing of an earlier one.
         """
-        old = f"completed_at < ({self._now} - :days * 86400.0) * 1000"
-        oldest = f"SELECT workflow_uuid FROM {self._tasks} WHERE {old} ORDER BY completed_at LIMIT :at_most"  # noqa: S608
-        ended = f"DELETE FROM {self._tasks} WHERE {old} AND workflow_uuid IN ({oldest}) RETURNING workflow_uuid"  # noqa: S608
+        until = int((time.time() - days * 86_400) * 1000)  # a value, for which the database has an index
+        old = f"FROM {self._tasks} WHERE completed_at < :until"
+        some = f"SELECT workflow_uuid {old} ORDER BY completed_at LIMIT :at_most"
+        ended = f"DELETE {old} AND workflow_uuid IN ({some}) RETURNING workflow_uuid"
         with self.turn, self.engine.begin() as connection:
-            found = connection.execute(sa.text(ended), {"days": days, "at_most": at_most}).scalars().all()
+            found = connection.execute(sa.text(ended), {"until": until, "at_most": at_most}).scalars().all()
             for table in ("workflow_input", "workflow_output", "operation_outputs"):  # the others follow by themselves
                 rest = sa.text(f"DELETE FROM {self._schema}{table} WHERE workflow_uuid IN :ids")  # noqa: S608
                 connection.execute(rest.bindparams(sa.bindparam("ids", expanding=True)), {"ids": found})
