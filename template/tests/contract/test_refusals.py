@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -180,6 +181,30 @@ async def test_a_head_that_does_not_end_is_cut_off(service: Service, piece: byte
                 sent += len(piece)
     assert sent < 20_000_000  # what both ends hold in their buffers, and no more
     writer.close()
+
+
+@pytest.mark.proves("security.input")
+async def test_a_head_that_comes_too_slowly_is_cut_off_also_as_the_second_on_its_connection(tight: Service) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", tight.port)
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    async with asyncio.timeout(5):
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+        began, answer = time.monotonic(), b""
+        writer.write(b"GET /livez HTTP/1.1\r\nX-Slow: ")
+        while not answer:
+            writer.write(b"a")  # a byte now and then, which is no silence
+            answer = await read_in(reader, 0.1)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert 0.4 < time.monotonic() - began < 3
+    writer.close()
+
+
+async def read_in(reader: asyncio.StreamReader, seconds: float) -> bytes:
+    """What comes within so many seconds."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            return await reader.read(1000)
+    return b""
 
 
 async def test_a_large_body_is_not_taken_for_a_head(start_service: StartService) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 
 import structlog
@@ -63,7 +64,7 @@ def serve(app: FastAPI, settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=BoundedHead,
+        http=partial(BoundedHead, seconds=settings.limits.body_timeout_seconds),  # type: ignore[arg-type]
         log_config=None,
         access_log=False,
         server_header=False,
