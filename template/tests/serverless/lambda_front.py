@@ -1,6 +1,7 @@
 """What moto leaves out of Lambda, in front of it: revision ids and digests that guard changes, versions that answer.
 
-The rest goes through to moto as it came. `on_shift` is told of each change of the alias after it was made.
+The rest goes through to moto as it came. `on_shift` is told of each change of the alias after it was made, `on_read` of
+each look at the function that a change is going to be based on.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class LambdaFront:
         self.calls: list[tuple[str, Any]] = []
         self.shifts: list[Shift] = []
         self.on_shift: Callable[[Shift], object] = lambda shift: None
+        self.on_read: Callable[[str], object] = lambda about: None
         front = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -78,6 +80,8 @@ class LambdaFront:
             if method == "PUT" or about not in self.revisions:
                 self.revisions[about] = str(uuid.uuid4())
             found = json.loads(answer) | {"RevisionId": self.revisions[about]}
+        if method == "GET" and guarded[2] == "configuration":
+            self.on_read(about)
         if method == "PUT" and "FunctionVersion" in found:
             shift = (found["FunctionVersion"], (found["RoutingConfig"] or {}).get("AdditionalVersionWeights", {}))
             self.shifts.append(shift)

@@ -137,6 +137,15 @@ def test_what_somebody_else_shifts_meanwhile_is_left_alone(scene: Scene) -> None
 
 
 @pytest.mark.proves("ship.safely")
+def test_code_that_somebody_else_sends_meanwhile_is_not_overwritten(scene: Scene) -> None:
+    scene.front.on_read = lambda about: scene.front.revisions.update({about: "another"})
+    code, told = scene.deploy()
+    assert code == 1
+    assert "somebody else" in told
+    assert scene.versions == ["1"]
+
+
+@pytest.mark.proves("ship.safely")
 @pytest.mark.parametrize(
     "arguments",
     [
