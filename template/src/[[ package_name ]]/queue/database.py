@@ -156,7 +156,8 @@ class Database:
             found = connection.execute(sa.text(ended), {"until": until, "at_most": at_most}).scalars().all()
             for table in ("workflow_input", "workflow_output", "operation_outputs"):  # the others follow by themselves
                 rest = sa.text(f"DELETE FROM {self._schema}{table} WHERE workflow_uuid IN :ids")  # noqa: S608
-                connection.execute(rest.bindparams(sa.bindparam("ids", expanding=True)), {"ids": found})
+                ids = sa.bindparam("ids", expanding=True, type_=sa.Text())
+                connection.execute(rest.bindparams(ids), {"ids": found})
         return len(found)
 
     def close(self) -> None:
