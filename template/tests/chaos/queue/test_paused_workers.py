@@ -154,3 +154,6 @@ async def test_a_worker_stopped_under_load(fleet: Fleet, row: Row) -> None:
     assert paid_again == 0
     assert sum(view.takeovers for view in ended) > 0, "what the hasty one had begun"
     assert not patient.logs("run", outcome="cancelled"), "what had begun was finished"
+    assert hasty.logs("run", outcome="cancelled"), "what was broken off is accounted for"
+    assert not hasty.logs(level="error"), "to hand back is no failure"
+    assert not hasty.logs(action="task", outcome="dead"), "nor the end of a task"
