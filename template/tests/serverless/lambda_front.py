@@ -101,7 +101,7 @@ class LambdaFront:
         self.calls.append((version, json.loads(body)))
         answer = self.answers.get(version, {"output": "ready"})
         if isinstance(answer, str):
-            failed = {"errorType": "RuntimeError", "errorMessage": answer}
+            failed = {"errorType": "RuntimeError", "errorMessage": answer, "output": "whatever it says, it failed"}
             return 200, {"X-Amz-Function-Error": "Unhandled"}, json.dumps(failed).encode()
         return 200, {"X-Amz-Executed-Version": version}, json.dumps(answer).encode()
 
