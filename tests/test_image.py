@@ -147,10 +147,18 @@ def test_another_build_differs_by_what_was_changed_and_by_nothing_else(
     try:
         compared = ["diff", "--recursive", "--brief", "--no-dereference", f"{built.root}/app", f"{again.root}/app"]
         lines = subprocess.run(compared, stdout=subprocess.PIPE, text=True, check=False).stdout.splitlines()
-        assert sorted(re.split(r"[ /]", line.removesuffix(" differ"))[-1].partition(".")[0] for line in lines) == [
+        found = [line for line in lines if not _is_of_the_same_source(line)]
+        assert sorted(re.split(r"[ /]", line.removesuffix(" differ"))[-1].partition(".")[0] for line in found) == [
             "RECORD",
             "added",
             "added",
         ]
     finally:
         again.remove()
+
+
+def _is_of_the_same_source(line: str) -> bool:
+    """Whether this is byte code, with the same digest of its source: CPython marks in it which objects happened to be
+    referred to elsewhere when it was written, which now and then is not the same."""
+    named = re.fullmatch(r"Files (.+\.pyc) and (.+\.pyc) differ", line)
+    return named is not None and len({Path(name).read_bytes()[:16] for name in named.groups()}) == 1
