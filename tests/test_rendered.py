@@ -125,7 +125,7 @@ def test_documents_name_every_promise_and_only_settings_that_there_are(answers: 
     for name, text in pages.items():
         unknown = set(re.findall(r"`([A-Z]+__[A-Z_]*[A-Z])[`=]", text)) - settings
         assert not unknown, f"{name}: {unknown}"
-    [readiness] = project.glob("src/*/readiness.py")
+    [readiness] = project.glob("src/*/cli/readiness.py")
     promises = re.findall(r'^    "(\w+\.\w+)":', readiness.read_text(), re.MULTILINE)
     assert [promise for promise in promises if not any(f"`{promise}`" in text for text in pages.values())] == []
 
@@ -133,6 +133,6 @@ def test_documents_name_every_promise_and_only_settings_that_there_are(answers: 
 @every_choice
 def test_every_promise_has_a_test_and_every_test_a_promise(answers: Answers, render: Render) -> None:
     project = render(answers)
-    [readiness] = project.glob("src/*/readiness.py")
+    [readiness] = project.glob("src/*/cli/readiness.py")
     report, whole = runpy.run_path(str(readiness))["report"](project)
     assert whole, report

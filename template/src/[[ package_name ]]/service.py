@@ -12,13 +12,13 @@ from opentelemetry.metrics import NoOpMeterProvider
 from pydantic_ai.models.instrumented import InstrumentationSettings
 
 from .agent.agent import agent
+from .config.secrets import Secrets
+from .config.settings import Settings
 from .guard import Guards
+from .guard.outbound import Outbound
 from .health import Health
-from .models import Models
-from .outbound import Outbound
-from .runner import Runner
-from .secrets import Secrets
-from .settings import Settings
+from .models.routing import Models
+from .runs.runner import Runner
 from .state import State, open_state
 from .telemetry import traces
 from .telemetry.audit import Audit
@@ -58,7 +58,7 @@ async def open_service(secrets: Secrets, audit_stream: TextIO | None = None) -> 
         stack.push_async_callback(outbound.aclose)
         models = Models(settings.model, secrets, outbound, guards)
         health = Health(state, guards)
-        # Spans of the agent cost a tenth of a run: made when somebody receives them. The metrics are in models.py.
+        # Spans of the agent cost a tenth of a run: made when somebody receives them. Metrics: models/guarded.py.
         agent.instrument = traces.exported() and InstrumentationSettings(
             meter_provider=NoOpMeterProvider(),
             include_content=settings.log_content,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from collector import Collector
 from conftest import StartService, client_of
-from figures import Row
-from processes import Redis, Service, Upstream, command, new_key
-from waiting import becomes
+from support.collector import Collector
+from support.figures import Row
+from support.processes import Redis, Service, Upstream, command, new_key
+from support.waiting import becomes
 
 pytestmark = pytest.mark.chaos
 

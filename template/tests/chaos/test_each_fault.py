@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from conftest import KEY, settings_for
-from figures import Row
-from load import Load
-from processes import Json, Service, Upstream
-from scenario import NEVER_OPENS
+from support.figures import Row
+from support.load import Load
+from support.processes import Json, Service, Upstream
+from support.scenario import NEVER_OPENS
 
 pytestmark = pytest.mark.chaos
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from conftest import KEY, StartService
-from figures import Row
-from load import Load, milliseconds, share, statuses
-from processes import Upstream
-from scenario import fallback_of
+from support.figures import Row
+from support.load import Load, milliseconds, share, statuses
+from support.processes import Upstream
+from support.scenario import fallback_of
 
 pytestmark = pytest.mark.chaos
 

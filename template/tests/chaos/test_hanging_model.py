@@ -8,11 +8,11 @@ import statistics
 import pytest
 
 from conftest import KEY, StartService
-from figures import Row
-from load import Load, statuses
-from processes import Upstream
-from scenario import NEVER_OPENS
-from waiting import becomes
+from support.figures import Row
+from support.load import Load, statuses
+from support.processes import Upstream
+from support.scenario import NEVER_OPENS
+from support.waiting import becomes
 
 pytestmark = pytest.mark.chaos
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from conftest import KEY, MODEL_KEY, StartService
-from figures import Row
-from hostile import requests
-from load import Load
-from processes import COMMAND, Service, Upstream
+from support.figures import Row
+from support.hostile import requests
+from support.load import Load
+from support.processes import COMMAND, Service, Upstream
 
 pytestmark = pytest.mark.chaos
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from conftest import KEY, MODEL_KEY, StartService, client_of
-from figures import Row
-from load import Answer, Connection, Load
-from processes import Service, Upstream
+from support.figures import Row
+from support.load import Answer, Connection, Load
+from support.processes import Service, Upstream
 
 pytestmark = pytest.mark.chaos
 

@@ -8,11 +8,11 @@ import time
 import pytest
 
 from conftest import KEY, StartService
-from figures import Row
-from load import Load, milliseconds, share, statuses
-from processes import Upstream
-from scenario import MINIMUM_CALLS, fallback_of
-from waiting import becomes
+from support.figures import Row
+from support.load import Load, milliseconds, share, statuses
+from support.processes import Upstream
+from support.scenario import MINIMUM_CALLS, fallback_of
+from support.waiting import becomes
 
 pytestmark = pytest.mark.chaos
 

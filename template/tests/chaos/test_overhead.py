@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from figures import Row
-from processes import environment
+from support.figures import Row
+from support.processes import environment
 
 pytestmark = pytest.mark.chaos
 

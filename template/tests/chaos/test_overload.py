@@ -7,9 +7,9 @@ import statistics
 import pytest
 
 from conftest import KEY, StartService
-from figures import Row
-from load import Load, milliseconds, statuses
-from processes import Upstream
+from support.figures import Row
+from support.load import Load, milliseconds, statuses
+from support.processes import Upstream
 
 pytestmark = pytest.mark.chaos
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from conftest import StartService
-from figures import Row
-from load import Answer, Load, statuses
-from processes import Redis, Service, Upstream, call, new_key
-from scenario import in_turn
-from waiting import becomes
+from support.figures import Row
+from support.load import Answer, Load, statuses
+from support.processes import Redis, Service, Upstream, call, new_key
+from support.scenario import in_turn
+from support.waiting import becomes
 
 pytestmark = pytest.mark.chaos
 

@@ -8,10 +8,10 @@ from collections import Counter
 import pytest
 
 from conftest import KEY, StartService
-from figures import Row
-from load import Answer, Load, share, statuses
-from processes import Service, Upstream
-from scenario import MINIMUM_CALLS, NEVER_OPENS, fallback_of
+from support.figures import Row
+from support.load import Answer, Load, share, statuses
+from support.processes import Service, Upstream
+from support.scenario import MINIMUM_CALLS, NEVER_OPENS, fallback_of
 
 pytestmark = pytest.mark.chaos
 

@@ -10,10 +10,10 @@ from itertools import count
 import pytest
 
 from conftest import KEY, StartService
-from figures import Row
-from load import Load, statuses
-from processes import Service, Upstream, call
-from waiting import becomes
+from support.figures import Row
+from support.load import Load, statuses
+from support.processes import Service, Upstream, call
+from support.waiting import becomes
 
 pytestmark = pytest.mark.chaos
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from conftest import StartService
-from figures import Row
-from load import Load, statuses
-from processes import Upstream, new_key
-from waiting import becomes
+from support.figures import Row
+from support.load import Load, statuses
+from support.processes import Upstream, new_key
+from support.waiting import becomes
 
 pytestmark = pytest.mark.chaos
 

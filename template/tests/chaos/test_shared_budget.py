@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from conftest import KEY, StartService
-from figures import Row
-from load import Load, statuses
-from processes import Redis, Upstream
+from support.figures import Row
+from support.load import Load, statuses
+from support.processes import Redis, Upstream
 
 pytestmark = pytest.mark.chaos
 

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from conftest import KEY, StartService
-from figures import Row
-from load import Load, statuses
-from processes import Redis, Upstream
-from scenario import in_turn
+from support.figures import Row
+from support.load import Load, statuses
+from support.processes import Redis, Upstream
+from support.scenario import in_turn
 
 pytestmark = pytest.mark.chaos
 

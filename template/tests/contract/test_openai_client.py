@@ -8,7 +8,7 @@ import openai
 import pytest
 
 from conftest import KEY
-from processes import Service, Upstream
+from support.processes import Service, Upstream
 
 
 @pytest.fixture

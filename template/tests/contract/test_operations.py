@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from collector import Collector, attributes
 from conftest import StartService, client_of
-from processes import Redis, Service, Upstream
-from waiting import becomes, eventually
+from support.collector import Collector, attributes
+from support.processes import Redis, Service, Upstream
+from support.waiting import becomes, eventually
 
 Client = httpx2.AsyncClient
 

@@ -13,8 +13,8 @@ import httpx2
 import pytest
 
 from conftest import KEY, StartService, client_of, settings_for
-from processes import Service, Upstream, new_key
-from waiting import becomes
+from support.processes import Service, Upstream, new_key
+from support.waiting import becomes
 
 Client = httpx2.AsyncClient
 

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from conftest import StartService, client_of
-from processes import Redis, Service, Upstream
+from support.processes import Redis, Service, Upstream
 
 Client = httpx2.AsyncClient
 

@@ -9,8 +9,8 @@ import httpx2
 import pytest
 
 from conftest import KEY, OTHER_KEY, StartService, client_of
-from processes import Service, Upstream
-from waiting import becomes
+from support.processes import Service, Upstream
+from support.waiting import becomes
 
 Client = httpx2.AsyncClient
 

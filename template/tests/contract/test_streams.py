@@ -11,8 +11,8 @@ import httpx2
 import pytest
 
 from conftest import KEY, StartService, client_of
-from processes import Redis, Service, Upstream
-from waiting import becomes
+from support.processes import Redis, Service, Upstream
+from support.waiting import becomes
 
 Client = httpx2.AsyncClient
 Event = tuple[str, dict[str, Any]]

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from fleet import HOLDS_OFF, TWO_CALLS, Fleet
-from upstream_answers import CALL, text_of
-from waiting import becomes
+from support.fleet import HOLDS_OFF, TWO_CALLS, Fleet
+from support.upstream_answers import CALL, text_of
+from support.waiting import becomes
 
 Json = dict[str, Any]
 MODEL = "anthropic:claude-haiku-4-5"

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 
 from conftest import OTHER_KEY, client_of, settings_for
-from fleet import TWO_CALLS, Fleet
-from processes import Json, Service, Upstream
+from support.fleet import TWO_CALLS, Fleet
+from support.processes import Json, Service, Upstream
 
 # The database makes no difference here; test_tasks.py has both.
 pytestmark = pytest.mark.parametrize("shared_fleet", ["sqlite"], indirect=True)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from collector import Collector, attributes
 from conftest import client_of, settings_for
-from fleet import Fleet
-from processes import Service
-from waiting import eventually
+from support.collector import Collector, attributes
+from support.fleet import Fleet
+from support.processes import Service
+from support.waiting import eventually
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from processes import command
+from support.processes import command
 
 DAILY = {"input": "hello", "cron": "0 6 * * *"}
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from opentelemetry import context, propagate
 
-from collector import Collector, attributes
-from fleet import TWO_CALLS, Fleet
-from processes import call
-from waiting import eventually
+from support.collector import Collector, attributes
+from support.fleet import TWO_CALLS, Fleet
+from support.processes import call
+from support.waiting import eventually
 
 
 @pytest.mark.proves("observe.metrics")

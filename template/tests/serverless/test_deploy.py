@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lambda_scene import ADDRESS, ALARM, FUNCTION, Scene
-from waiting import eventually
+from support.lambda_scene import ADDRESS, ALARM, FUNCTION, Scene
+from support.waiting import eventually
 
 
 @pytest.mark.proves("ship.safely")

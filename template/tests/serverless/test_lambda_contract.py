@@ -33,7 +33,7 @@ NOT_THERE = {
 @pytest.mark.proves("scale.horizontal")
 @pytest.mark.proves("security.input")
 def test_the_contract_of_the_gateway_holds_on_lambda() -> None:
-    program = f"{sys.executable} {TESTS / 'serverless' / 'front.py'}"
+    program = f"{sys.executable} {TESTS / 'support' / 'front.py'}"
     left_out = [f"--deselect=tests/contract/{test}" for tests in NOT_THERE.values() for test in tests]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *left_out, *(f"tests/contract/{file}" for file in FILES)],

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from conftest import KEY
-from processes import Upstream
-from runtime import Function, event_of
+from support.processes import Upstream
+from support.runtime import Function, event_of
 
 BODY = '{"input": "hello"}'
 HEADERS = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}

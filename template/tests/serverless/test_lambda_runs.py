@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from aws import Aws
-from functions import StartFunction, asked
-from processes import Upstream
-from runtime import Function
+from support.aws import Aws
+from support.functions import StartFunction, asked
+from support.processes import Upstream
+from support.runtime import Function
 
 HELLO = {"input": "hello"}
 RUN = b'{"input": "hello"}'

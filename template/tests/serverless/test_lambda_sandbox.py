@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from collector import Collector
-from functions import StartFunction, asked
-from processes import Upstream, environment
-from runtime import PACKAGE, Function
-from waiting import eventually
+from support.collector import Collector
+from support.functions import StartFunction, asked
+from support.processes import Upstream, environment
+from support.runtime import PACKAGE, Function
+from support.waiting import eventually
 
 RUN = b'{"input": "hello"}'
 HELLO = {"input": "hello"}

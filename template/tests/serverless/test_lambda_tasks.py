@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from conftest import KEY, OTHER_KEY
-from functions import StartFunction, asked
-from pollers import ATTEMPTS, Mapping
-from processes import Upstream, command
-from runtime import Function
-from waiting import eventually
+from support.functions import StartFunction, asked
+from support.pollers import ATTEMPTS, Mapping
+from support.processes import Upstream, command
+from support.runtime import Function
+from support.waiting import eventually
 
 Json = dict[str, Any]
 CALL = 'call convert_units {"value": 12, "source": "km", "target": "miles"}'

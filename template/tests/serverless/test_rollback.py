@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lambda_scene import ADDRESS, Scene
-from waiting import eventually
+from support.lambda_scene import ADDRESS, Scene
+from support.waiting import eventually
 
 
 @pytest.mark.proves("ship.rollback")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic_ai import Agent
 
-from .deps import Deps
+from ..toolkit import Deps
 from .tools import convert_units, exchange_rate
 
 agent: Agent[Deps, str] = Agent(

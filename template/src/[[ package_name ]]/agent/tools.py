@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic_ai import ModelRetry, RunContext, ToolFailed
 
-from ..outbound import Unavailable
-from .deps import Deps
+from ..toolkit import Deps, Unavailable
 
 Unit = Literal["km", "miles", "m", "feet", "kg", "pounds", "celsius", "fahrenheit"]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code, e.g. EUR")]

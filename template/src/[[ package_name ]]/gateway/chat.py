@@ -11,12 +11,12 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Text
 from pydantic_ai.settings import ModelSettings
 
 from .. import NAME
-from ..auth import Caller
+from ..api.auth import Caller
+from ..api.problems import body_of
 from ..errors import InvalidInput, ServiceError, Unsupported
-from ..problems import body_of
-from ..sanitize import visible
+from ..runs.sanitize import visible
+from ..runs.task import RunResult, Task
 from ..service import Service
-from ..task import RunResult, Task
 from .problems import RESPONSES, STREAMED_RESPONSES
 from .work import Key, headers_of, streamed, unless_gone, work_of
 

@@ -8,13 +8,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..auth import authenticated
+from ..api.auth import authenticated
+from ..api.limits import Limits
+from ..api.problems import SECURITY_HEADERS
+from ..api.requests import request_id_of
+from ..config.settings import LimitSettings
 from ..errors import BodyTimeout, BodyTooLarge, ServiceError
-from ..limits import Limits
-from ..problems import SECURITY_HEADERS
-from ..requests import request_id_of
 from ..service import Service
-from ..settings import LimitSettings
 from .problems import response_of
 
 log = structlog.get_logger(__name__)

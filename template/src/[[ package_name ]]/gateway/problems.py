@@ -9,8 +9,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from ..api.problems import MEDIA_TYPE, body_of, count, count_from_zero, described, headers_of
 from ..errors import InvalidInput, ServiceError
-from ..problems import MEDIA_TYPE, body_of, count, count_from_zero, described, headers_of
 
 
 class Problem(BaseModel):

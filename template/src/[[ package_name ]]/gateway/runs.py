@@ -7,10 +7,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.sse import format_sse_event
 from pydantic import Field
 
+from ..api.problems import body_of
+from ..api.requests import RunRequest
 from ..errors import ServiceError
-from ..problems import body_of
-from ..requests import RunRequest
-from ..task import RunResult
+from ..runs.task import RunResult
 from .problems import STREAMED_RESPONSES
 from .work import Key, headers_of, streamed, unless_gone, work_of
 

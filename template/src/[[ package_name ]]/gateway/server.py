@@ -11,8 +11,8 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from ..auth import tell_if_open
-from ..settings import Settings
+from ..api.auth import tell_if_open
+from ..config.settings import Settings
 from .heads import BoundedHead
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
-from ..auth import Caller
+from ..api.auth import Caller
 from ..errors import InvalidInput
 from ..queue.records import Page, Status, TaskId, TaskQueue, TaskRequest, TaskView
 from ..service import Service

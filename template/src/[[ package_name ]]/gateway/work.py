@@ -11,9 +11,9 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from ..idempotency import KEY_PATTERN, headers_for, run_once
+from ..api.idempotency import KEY_PATTERN, headers_for, run_once
+from ..runs.task import Emit, RunResult, Task
 from ..service import Service
-from ..task import Emit, RunResult, Task
 
 T = TypeVar("T")
 Key = Annotated[

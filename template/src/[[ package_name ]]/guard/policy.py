@@ -10,7 +10,7 @@ import nopanic
 import structlog
 from nopanic import BulkheadFull, CircuitOpen, backoff
 
-from ..settings import GuardSettings
+from ..config.settings import GuardSettings
 from ..telemetry import metrics
 from .deadline import share_of_time, time_remaining
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ..settings import GuardSettings
+from ..config.settings import GuardSettings
 from ..telemetry import metrics
 from .policy import Guard
 

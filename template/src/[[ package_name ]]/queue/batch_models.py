@@ -15,16 +15,17 @@ from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models.batch import Batch, BatchRequest, BatchResult, EncodedBatchRequest
 from pydantic_ai.models.wrapper import WrapperModel
 
+from ..config.settings import QueueSettings
 from ..errors import InvalidInput, ServiceError
 from ..guard import BulkheadFull, CircuitOpen, Guard
-from ..models import GuardedModel, Models, transient
-from ..outbound import never_connected
-from ..settings import QueueSettings
+from ..guard.outbound import never_connected
+from ..models.guarded import GuardedModel, transient
+from ..models.routing import Models
 from .patience import patiently
 
 log = structlog.get_logger(__name__)
 
-MAX_REQUESTS = 100  # in one batch: their answers come in one file, of which outbound.py reads 8 MiB
+MAX_REQUESTS = 100  # in one batch: their answers come in one file, of which guard/outbound.py reads 8 MiB
 
 
 class BatchUnconfirmed(ServiceError):

@@ -19,11 +19,12 @@ from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models import Model
 from pydantic_ai.models.batch import Batch
 
+from ..config.settings import QueueSettings
 from ..errors import DeadlineExceeded, ModelUnavailable, ServiceError
 from ..guard import BulkheadFull, CircuitOpen
-from ..models import Models, transient
-from ..settings import QueueSettings
-from ..task import Pending, RunResult, Task
+from ..models.guarded import transient
+from ..models.routing import Models
+from ..runs.task import Pending, RunResult, Task
 from .batch_models import BatchLost, check_batch_api
 
 log = structlog.get_logger(__name__)

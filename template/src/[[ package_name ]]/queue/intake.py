@@ -15,7 +15,7 @@ from opentelemetry import context, propagate
 from pydantic import ValidationError
 
 from ..errors import InvalidInput, Overloaded, ServiceError, StateUnavailable
-from ..outbound import Unavailable
+from ..guard.outbound import Unavailable
 from . import meters
 from .broker import Broker, HandedBack, Message
 from .records import TaskRequest

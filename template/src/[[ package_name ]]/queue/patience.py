@@ -12,10 +12,10 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
+from ..config.settings import QueueSettings
 from ..errors import ServiceError
-from ..failures import translated
 from ..guard import time_remaining
-from ..settings import QueueSettings
+from ..runs.failures import translated
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
+from ..config.settings import Settings
 from ..health import Health
-from ..settings import Settings
 from .tasks import Tasks
 
 _ANSWER_SECONDS = 2.0

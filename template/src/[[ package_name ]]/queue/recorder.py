@@ -10,7 +10,7 @@ from .queries import Queries
 
 
 class Recorder:
-    """Steps as DBOS' steps; see steps.py."""
+    """Steps as DBOS' steps; see toolkit/steps.py."""
 
     def __init__(self, tasks: Queries, workflow_id: str) -> None:
         self._tasks = tasks

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Protocol, Self
 
 from pydantic import BaseModel, Field, FiniteFloat, model_validator
 
-from ..task import RunResult
+from ..runs.task import RunResult
 
 MetadataValue = Annotated[str, Field(max_length=256)] | int | FiniteFloat | bool | None
 Urgency = Literal["normal", "batch"]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from ..errors import ServiceError
-from ..task import RunResult
+from ..runs.task import RunResult
 from .records import Failure, Status, TaskView
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import structlog
 from dbos import DBOS, ScheduleInput, error
 
-from ..config import SettingsError
-from ..settings import Schedule
+from ..config.loading import SettingsError
+from ..config.settings import Schedule
 from .records import TaskRequest
 from .tasks import Tasks
 

@@ -10,7 +10,7 @@ from pydantic_ai import ModelRetry, ToolFailed
 from pydantic_ai.messages import ModelResponse
 
 from ..errors import ServiceError
-from ..failures import translated
+from ..runs.failures import translated
 
 _RESPONSE = TypeAdapter(ModelResponse)
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from opentelemetry import propagate
 
-from ..aws import Aws, AwsError, transient
+from ..config.settings import Settings
 from ..errors import Conflict, NotFound, Overloaded, StateUnavailable, Unsupported
 from ..guard import BulkheadFull, CircuitOpen, Guards
-from ..sanitize import clean_input
+from ..guard.aws import Aws, AwsError, transient
+from ..runs.sanitize import clean_input
 from ..service import Service
-from ..settings import Settings
 from ..telemetry.audit import Audit
 from .cursor import Place
 from .records import Page, Spec, Status, TaskRequest, TaskView

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from typing import Any
 
-from ..aws import Aws, AwsError, transient
 from ..errors import StateUnavailable
 from ..guard import BulkheadFull, CircuitOpen, Guards
+from ..guard.aws import Aws, AwsError, transient
 from .rows import Row, typed
 
 INDEX = "by_created"

@@ -11,11 +11,11 @@ from functools import partial
 from dbos import EnqueueOptions, error
 from opentelemetry import propagate
 
+from ..config.settings import Settings
 from ..errors import Conflict, Overloaded, StateUnavailable
-from ..models import Models
-from ..sanitize import clean_input
+from ..models.routing import Models
+from ..runs.sanitize import clean_input
 from ..service import Service
-from ..settings import Settings
 from ..telemetry.audit import Audit
 from . import meters
 from .batch_models import check_batch_api

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from dbos import WorkflowStatus
 
-from ..task import RunResult
+from ..runs.task import RunResult
 from .records import Failure, Status, TaskView, public_id
 from .serial import TaskEnded
 

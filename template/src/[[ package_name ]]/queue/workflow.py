@@ -16,14 +16,13 @@ from dbos import DBOS
 from opentelemetry import context, propagate, trace
 from pydantic_ai.durable_exec.dbos import DBOSDurability, StepConfig
 
-from .. import steps
 from ..agent.agent import agent
-from ..agent.deps import Deps
 from ..errors import DeadlineExceeded, ServiceError
-from ..models import GuardedModel
-from ..runner import Runner
+from ..models.guarded import GuardedModel
+from ..runs.runner import Runner
+from ..runs.task import Pending, RunResult, Task
 from ..service import Service
-from ..task import Pending, RunResult, Task
+from ..toolkit import Deps, steps
 from . import meters
 from .batch_models import BatchModel, gathering, not_taken
 from .batching import Batches

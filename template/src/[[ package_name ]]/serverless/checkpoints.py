@@ -30,7 +30,7 @@ _KEPT_SECONDS = 7 * 86_400.0
 
 
 class Checkpoints:
-    """Those of one task, in one delivery. It is the recorder of the task's steps, too; see steps.py."""
+    """Those of one task, in one delivery. It is the recorder of the task's steps, too; see toolkit/steps.py."""
 
     def __init__(self, state: State, table: Table, row: Row) -> None:
         self._state = state

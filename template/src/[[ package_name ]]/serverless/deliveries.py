@@ -10,7 +10,6 @@ from typing import Any, Self
 import structlog
 from opentelemetry import context, propagate, trace
 
-from .. import steps
 from ..errors import BudgetExceeded, DeadlineExceeded, ServiceError
 from ..guard import time_remaining
 from ..queue import meters
@@ -18,8 +17,9 @@ from ..queue.patience import pause, worth_another
 from ..queue.records import Spec, Status
 from ..queue.rows import now_ms
 from ..queue.sqs import SqsTasks
+from ..runs.task import RunResult, Task
 from ..service import Service
-from ..task import RunResult, Task
+from ..toolkit import steps
 from .checkpoints import CheckpointedModel, Checkpoints, current
 from .lease import Held, Lease
 

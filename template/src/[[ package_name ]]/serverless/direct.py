@@ -4,11 +4,11 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from ..auth import Caller
+from ..api.auth import Caller
+from ..api.idempotency import KEY_PATTERN, run_once
+from ..api.problems import body_of, described
+from ..api.requests import RunRequest
 from ..errors import InvalidInput, ServiceError
-from ..idempotency import KEY_PATTERN, run_once
-from ..problems import body_of, described
-from ..requests import RunRequest
 from ..service import Service
 from .sandbox import Context
 

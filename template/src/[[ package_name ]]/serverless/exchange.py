@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ..auth import Caller
+from ..api.auth import Caller
+from ..api.problems import MEDIA_TYPE, body_of, count, described, headers_of
 from ..errors import InvalidInput, ServiceError
-from ..problems import MEDIA_TYPE, body_of, count, described, headers_of
 from ..service import Service
 
 M = TypeVar("M", bound=BaseModel)

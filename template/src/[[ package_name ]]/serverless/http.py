@@ -9,8 +9,8 @@ from mangum import Mangum
 from mangum.protocols import HTTPCycle
 from mangum.types import ASGI
 
+from ..api.problems import MEDIA_TYPE, body_of
 from ..errors import Unsupported
-from ..problems import MEDIA_TYPE, body_of
 from .sandbox import Context
 
 log = structlog.get_logger(__name__)

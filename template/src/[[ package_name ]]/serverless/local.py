@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from ..settings import Settings
+from ..config.settings import Settings
 from .api import handler
 
 TIMEOUT_SECONDS = 900  # as long as Lambda lets a function run

@@ -16,10 +16,11 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
-from .. import NAME, __version__, config
+from .. import NAME, __version__
+from ..config import loading
+from ..config.secrets import Secrets
 from ..guard import at_most
-from ..models import unusable
-from ..secrets import Secrets
+from ..models.providers import unusable
 from ..telemetry import running
 
 log = structlog.get_logger(__name__)
@@ -98,8 +99,8 @@ class Sandbox(Generic[D]):
     def _begin(self) -> Secrets:
         """Settings, telemetry and the signal: once, also when what is opened with them has to be tried again."""
         try:
-            settings = config.load(unusable)
-        except config.SettingsError as error:
+            settings = loading.load(unusable)
+        except loading.SettingsError as error:
             print(f"The configuration cannot be used:\n{error}", file=sys.stderr)  # noqa: T201 there is no log yet
             raise
         secrets, self._read = Secrets(settings), time.time()

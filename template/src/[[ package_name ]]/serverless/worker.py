@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from ..config.secrets import Secrets
 from ..queue.sqs import open_sqs_tasks
-from ..secrets import Secrets
 from ..service import open_service
 from . import preload  # noqa: F401
 from .deliveries import Deliveries, Message

@@ -12,7 +12,7 @@ from asyncio import sleep
 from random import SystemRandom
 from typing import Any
 
-from ..aws import Aws, AwsError, transient
+from ..guard.aws import Aws, AwsError, transient
 from .items import (
     AT,
     HELD,

@@ -11,8 +11,8 @@ from nopanic_redis import redis_circuit_breaker
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from ..config.settings import GuardSettings
 from ..guard import CircuitOpen
-from ..settings import GuardSettings
 
 WINDOW_SECONDS = 30.0
 

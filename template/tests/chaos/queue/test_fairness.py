@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from figures import Row
-from fleet import Fleet
+from support.figures import Row
+from support.fleet import Fleet
 
 pytestmark = pytest.mark.chaos
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from conftest import KEY, settings_for
-from figures import Row
-from fleet import Fleet
-from load import Answer, Connection, milliseconds, statuses
-from processes import Service
+from support.figures import Row
+from support.fleet import Fleet
+from support.load import Answer, Connection, milliseconds, statuses
+from support.processes import Service
 
 pytestmark = pytest.mark.chaos
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from figures import Row
-from fleet import TWO_CALLS, Fleet
-from processes import Service, command
-from scenes import ALTERED
+from support.figures import Row
+from support.fleet import TWO_CALLS, Fleet
+from support.processes import Service, command
+from support.scenes import ALTERED
 
 pytestmark = pytest.mark.chaos
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from figures import Row
-from fleet import TWO_CALLS, Fleet
-from postgres import Postgres
-from processes import Redis, Service, Upstream
-from scenes import ALTERED
-from waiting import becomes
+from support.figures import Row
+from support.fleet import TWO_CALLS, Fleet
+from support.postgres import Postgres
+from support.processes import Redis, Service, Upstream
+from support.scenes import ALTERED
+from support.waiting import becomes
 
 pytestmark = pytest.mark.chaos
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from figures import Row
-from fleet import Fleet
-from processes import environment
-from scenes import ALTERED
-from waiting import becomes
+from support.figures import Row
+from support.fleet import Fleet
+from support.processes import environment
+from support.scenes import ALTERED
+from support.waiting import becomes
 
 pytestmark = pytest.mark.chaos
 TRIP = Path(__file__).with_name("trip.py")

@@ -7,10 +7,10 @@ import signal
 
 import pytest
 
-from figures import Row
-from fleet import TWO_CALLS, Fleet
-from processes import command
-from scenes import ALTERED
+from support.figures import Row
+from support.fleet import TWO_CALLS, Fleet
+from support.processes import command
+from support.scenes import ALTERED
 
 pytestmark = pytest.mark.chaos
 

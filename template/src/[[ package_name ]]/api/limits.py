@@ -1,0 +1,58 @@
+"""What may come in: requests a minute, per key and per tenant, and work in flight."""
+
+import math
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from ..config.settings import LimitSettings
+from ..errors import Overloaded, RateLimited
+from ..state import State
+from .auth import Caller
+
+
+class Limits:
+    """The limits of one process; windows are shared through the state store, work in flight is its own."""
+
+    def __init__(self, settings: LimitSettings, state: State) -> None:
+        self._settings = settings
+        self._state = state
+        self.in_flight = 0
+
+    @contextmanager
+    def slot(self) -> Generator[None]:
+        """A place among the work in flight.
+
+        Raises:
+            Overloaded: at once, when there is none: waiting in line would only make everybody late.
+        """
+        if self.in_flight >= self._settings.max_in_flight:
+            raise Overloaded("This replica has all the work it can do; try again.", retry_after=1)
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+    async def admit(self, caller: Caller) -> dict[str, str]:
+        """Counts a request against its key and its tenant; the `RateLimit-*` headers to answer with.
+
+        Raises:
+            RateLimited: either window is full; the error's `headers` are set and `retry_after` says when to come back.
+        """
+        limit = self._settings.requests_per_minute
+        windows = [await self._state.hit(f"rate:key:{caller.key}", limit)]
+        if windows[0].allowed:
+            windows.append(await self._state.hit(f"rate:tenant:{caller.tenant}", limit))
+        tightest = min(windows, key=lambda window: (window.allowed, window.remaining))
+        headers = {
+            "RateLimit-Limit": str(limit),
+            "RateLimit-Remaining": str(tightest.remaining),
+            "RateLimit-Reset": str(math.ceil(tightest.reset_seconds)),
+        }
+        if not tightest.allowed:
+            raise RateLimited(
+                f"At most {limit} requests a minute are accepted per key and per tenant.",
+                retry_after=tightest.reset_seconds,
+                headers=headers,
+            )
+        return headers

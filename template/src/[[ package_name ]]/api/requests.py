@@ -1,0 +1,40 @@
+"""What a client may ask for with one run, whichever door it comes through."""
+
+import re
+import uuid
+from typing import Annotated
+
+from pydantic import BaseModel, Field, FiniteFloat
+
+from ..runs.task import Task
+from .auth import Caller
+
+MetadataValue = Annotated[str, Field(max_length=256)] | int | FiniteFloat | bool | None
+
+
+def request_id_of(given: str) -> str:
+    """The client's own id for its request where it can be one, else a new one."""
+    return given if re.fullmatch(r"[A-Za-z0-9._-]{1,128}", given) else uuid.uuid4().hex
+
+
+class RunRequest(BaseModel, extra="forbid", strict=True):
+    """A task for the agent."""
+
+    input: str = Field(min_length=1, description="what is asked, in plain text")
+    conversation_id: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="an id of your choice; used again, it continues the conversation",
+    )
+    metadata: dict[Annotated[str, Field(max_length=64)], MetadataValue] | None = Field(
+        None, max_length=16, description="comes back in the service's log line for this run"
+    )
+
+    def task(self, caller: Caller) -> Task:
+        return Task(
+            input=self.input,
+            tenant=caller.tenant,
+            actor=caller.key,
+            conversation_id=self.conversation_id,
+            metadata=self.metadata or {},
+        )

@@ -1,0 +1,61 @@
+"""`flags`: switches that all replicas follow."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+
+import typer
+
+from ..guard import Guards
+from ..runs.flags import NAMES, Flags
+from ..state import open_state
+from ..telemetry import logs
+from ..telemetry.audit import Audit
+from .terminal import fail, operator, settings
+
+flags_app = typer.Typer(help="Switches that all replicas follow.", no_args_is_help=True)
+
+
+@flags_app.command("list")
+def flags_list() -> None:
+    """The switches and how they are set."""
+
+    async def read(chosen: Flags) -> None:
+        for name, meaning in NAMES.items():
+            typer.echo(f"{name}={await chosen.get(name)}  # {meaning}")
+
+    _with_flags(read)
+
+
+@flags_app.command("set")
+def flags_set(name: str, value: str) -> None:
+    """Sets the switch NAME to VALUE (on or off) for all replicas; they follow within a second."""
+    if name not in NAMES or value not in ("on", "off"):
+        fail(f"There is no {name}={value}. Switches: {', '.join(NAMES)}; values: on, off.", 2)
+
+    async def write(chosen: Flags) -> None:
+        await chosen.set(name, value)
+
+    _with_flags(write)
+    Audit(os.environ.get("AUDIT_FILE"), sys.stderr).record(
+        "flag.set", actor=operator(), outcome="ok", flag=name, value=value
+    )
+    typer.echo(f"{name}={value}")
+
+
+def _with_flags(work: Callable[..., Awaitable[None]]) -> None:
+    current = settings()
+    url = current.state_url.get_secret_value()
+    if url.startswith("memory:"):
+        fail("Switches live in the state store, and STATE_URL is memory://, which no other process sees.", 2)
+
+    async def connected() -> bool:
+        async with aclosing(open_state(url, Guards(current.guard))) as state:
+            await work(Flags(state))
+            return state.shared
+
+    logs.setup("ERROR", tuple, sys.stderr)
+    if not asyncio.run(connected()):
+        fail("The state store cannot be reached; nothing was changed.", 1)

@@ -1,0 +1,40 @@
+"""What every command needs: settings or a clear end, telemetry, the operator's name."""
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import NoReturn
+
+import typer
+
+from .. import NAME, __version__
+from ..config import loading
+from ..config.secrets import Secrets
+from ..config.settings import Settings
+from ..telemetry import running
+
+
+def fail(message: str, code: int) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def refuse(error: loading.SettingsError) -> NoReturn:
+    fail("The configuration cannot be used:\n" + "\n".join(f"  - {problem}" for problem in error.problems), 2)
+
+
+def settings(*checks: Callable[[Settings], list[str]]) -> Settings:
+    """The settings, or the end of the program with all that is wrong with them."""
+    try:
+        return loading.load(*checks)
+    except loading.SettingsError as error:
+        refuse(error)
+
+
+def telemetry_of(secrets: Secrets) -> AbstractContextManager[object]:
+    current = secrets.settings
+    return running(NAME, __version__, current.environment, current.log_level, secrets.values)
+
+
+def operator() -> str:
+    return os.environ.get("USER", "unknown")

@@ -1,0 +1,1 @@
+"""Every setting, where it is loaded from, and the secrets in force."""

@@ -1,0 +1,1 @@
+"""The models: primary, fallback and small, and which of them answered."""

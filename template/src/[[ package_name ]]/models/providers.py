@@ -1,0 +1,72 @@
+"""Building a model of any provider that pydantic-ai knows. Only the SDK of the provider in use is imported."""
+
+import os
+from typing import Any
+
+from pydantic import HttpUrl, SecretStr
+from pydantic_ai.exceptions import UserError
+from pydantic_ai.models import Model, infer_model
+from pydantic_ai.providers import Provider, infer_provider_class
+
+from ..config.secrets import Secrets
+from ..config.settings import Settings
+from ..guard.outbound import Outbound
+
+
+def build(role: str, name: str, secrets: Secrets, outbound: Outbound) -> Model:
+    """The model called `name`; its address and key are those of its role."""
+    if name == "offline":
+        from ..agent.offline import offline_model  # importing it takes 20 ms
+
+        return offline_model()
+    prefix = "fallback_" if role == "fallback" else ""
+    base_url: HttpUrl | None = getattr(secrets.settings.model, f"{prefix}base_url")
+
+    def key() -> SecretStr | None:
+        current: SecretStr | None = getattr(secrets.settings.model, f"{prefix}api_key")
+        return current
+
+    def provider(provider_name: str) -> Provider[Any]:
+        made: Provider[Any]
+        if provider_name == "bedrock":  # signs with the AWS credentials of the environment
+            made = _bedrock()
+        else:
+            made = infer_provider_class(provider_name)(  # type: ignore[call-arg]
+                api_key="set for each request",
+                base_url=str(base_url).rstrip("/") if base_url else None,
+                http_client=outbound.model_client(key, secrets.refresh),
+            )
+        if hasattr(made.client, "max_retries"):
+            made.client.max_retries = 0  # the guard retries; twice would multiply the attempts
+        return made
+
+    return infer_model(name, provider)
+
+
+def _bedrock() -> Provider[Any]:
+    os.environ.setdefault("AWS_MAX_ATTEMPTS", "1")
+    region = os.environ.get("AWS_REGION")  # its SDK looks at AWS_DEFAULT_REGION only
+    made: Provider[Any] = infer_provider_class("bedrock")(region_name=region)  # type: ignore[call-arg]
+    return made
+
+
+def unusable(settings: Settings) -> list[str]:
+    """Models that cannot be built: a sentence for each variable. Imports the providers' SDKs, which takes a second."""
+    problems = []
+    for role in ("primary", "fallback", "small"):
+        provider = (getattr(settings.model, role) or "offline").partition(":")[0]
+        try:
+            if provider == "bedrock":
+                _bedrock()
+            elif provider != "offline":
+                infer_provider_class(provider)
+        except ValueError:
+            problems.append(f"MODEL__{role.upper()}: no provider of pydantic-ai is called {provider}")
+        except UserError:
+            problems.append(f"MODEL__{role.upper()}: {provider} needs a region; set AWS_REGION")
+        except ImportError:
+            problems.append(
+                f"MODEL__{role.upper()}: the SDK of {provider} is not installed; add its extra to pydantic-ai-slim in"
+                " pyproject.toml, then `make lock install`"
+            )
+    return problems

@@ -1,0 +1,1 @@
+"""The one path of a run, whichever door it came through."""

@@ -1,0 +1,35 @@
+"""What a run took and how it ended, told to metrics, log and audit trail."""
+
+import time
+from typing import Any
+
+import structlog
+
+from ..telemetry import metrics
+from ..telemetry.audit import Audit
+from .task import Progress
+
+log = structlog.get_logger(__name__)
+
+
+def account(run: Progress, audit: Audit) -> None:
+    """Once for each run, when it has ended; `run.outcome` says how."""
+    spent = run.spent()
+    seconds = time.perf_counter() - run.started
+    role, model = run.answered_by
+    metrics.RUN_DURATION.record(seconds, {"outcome": run.outcome})
+    if spent.cost_usd is not None:
+        metrics.RUN_COST.add(spent.cost_usd, {"model": model, "tenant": run.task.tenant})
+    else:
+        metrics.RUN_COST_UNKNOWN.add(1, {"model": model})
+    facts: dict[str, Any] = {
+        "model": model,
+        "input_tokens": spent.input_tokens,
+        "output_tokens": spent.output_tokens,
+        "cost_usd": spent.cost_usd,
+    }
+    metadata = {"metadata": run.task.metadata} if run.task.metadata else {}
+    log.info("run", outcome=run.outcome, role=role, duration_seconds=round(seconds, 4), **facts, **metadata)
+    audit.record(
+        "run", actor=run.task.actor, outcome=run.outcome, tenant=run.task.tenant, run_id=run.task.run_id, **facts
+    )

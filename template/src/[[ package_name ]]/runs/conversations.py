@@ -1,0 +1,138 @@
+"""Conversations: pydantic-ai's ConversationStore on the state store, one document a conversation."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+from pydantic import TypeAdapter
+from pydantic_ai.conversation import Conversation
+from pydantic_ai.conversation_store import (
+    ConversationConflict,
+    ConversationEntry,
+    ConversationRecord,
+    ConversationStore,
+)
+from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRequest, UserPromptPart
+
+from ..errors import Conflict
+from ..state import State
+
+CHARS_PER_TOKEN = 4  # the usual estimate for English; trimming needs no more than that
+
+
+@dataclass
+class _Document:
+    record: ConversationRecord
+    entries: list[ConversationEntry] = field(default_factory=list)
+
+
+@cache
+def _documents() -> TypeAdapter[_Document]:
+    """Made on first use: it takes 30 ms, which not each start has to pay."""
+    return TypeAdapter(_Document)
+
+
+class TenantConversation(ConversationStore):
+    """One conversation of one tenant, for the length of one run.
+
+    The tenant is part of the key, so no id reaches another tenant's conversation. What is kept is trimmed to
+    `history_tokens`, in whole turns from the oldest on, and forgotten `ttl` seconds after the last turn. `redact` keeps
+    secrets out of it, which a model may have repeated.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        tenant: str,
+        conversation_id: str,
+        history_tokens: int,
+        ttl: float,
+        redact: Callable[[str], str] = str,
+    ) -> None:
+        self._state = state
+        self._key = f"conversation:{tenant}:{conversation_id}"
+        self._id = conversation_id
+        self._history_tokens = history_tokens
+        self._ttl = ttl
+        self._redact = redact
+        self._raw: bytes | None = None
+        self._document: _Document | None = None
+        self._revision: str | None = None
+
+    async def history(self) -> list[ModelMessage]:
+        """What was said so far; nothing for a new conversation."""
+        conversation = await self.load(self._id)
+        if conversation is None:
+            return []
+        self._revision = conversation.revision
+        return list(conversation.messages)
+
+    async def remember(self, messages: list[ModelMessage]) -> None:
+        """Keeps the conversation with the turn that has just been added.
+
+        Raises:
+            Conflict: another request has continued the conversation meanwhile; this turn is not kept.
+        """
+        conversation = Conversation(messages=messages, conversation_id=self._id, revision=self._revision)
+        try:
+            await self.save(conversation)
+        except ConversationConflict:
+            raise Conflict(
+                f"Conversation {self._id} was continued by another request meanwhile; send its turns one at a time."
+            ) from None
+
+    async def read_record(self, conversation_id: str) -> ConversationRecord | None:
+        self._raw = await self._state.get(self._key)
+        self._document = _documents().validate_json(self._raw) if self._raw else None
+        return self._document.record if self._document else None
+
+    async def read_records(self, *, scope: str | None = None, limit: int | None = None) -> Sequence[ConversationRecord]:
+        record = await self.read_record(self._id)
+        return [record] if record and limit != 0 else []
+
+    async def read_history(self, head_id: str | None, *, limit: int | None = None) -> list[ConversationEntry]:
+        entries = self._document.entries if self._document else []
+        return entries if limit is None else entries[len(entries) - min(limit, len(entries)) :]
+
+    async def read_entry(self, entry_id: str) -> ConversationEntry:
+        return next(entry for entry in await self.read_history(None) if entry.id == entry_id)
+
+    async def write_record(
+        self,
+        record: ConversationRecord,
+        *,
+        new_entries: Sequence[ConversationEntry] = (),
+        expected_revision: str | None,
+    ) -> None:
+        stored = self._document.record.revision if self._document else None
+        entries = trimmed([*await self.read_history(None), *new_entries], self._history_tokens)
+        raw = self._redact(_documents().dump_json(_Document(replace(record, branches=[]), entries)).decode()).encode()
+        if stored != expected_revision:
+            raise ConversationConflict(record.conversation_id)
+        if self._raw is None:
+            written = await self._state.add(self._key, raw, self._ttl)
+        else:
+            written = await self._state.replace(self._key, self._raw, raw, self._ttl)
+        if not written:
+            raise ConversationConflict(record.conversation_id)
+
+    async def delete_record(self, conversation_id: str, *, expected_revision: str) -> None:
+        if self._raw is None or not await self._state.replace(self._key, self._raw, None, 0):
+            raise ConversationConflict(conversation_id)
+
+
+def trimmed(entries: list[ConversationEntry], tokens: int) -> list[ConversationEntry]:
+    """The newest whole turns that fit into `tokens`: a tool's result never stands without its call."""
+    kept = len(entries)
+    room = tokens * CHARS_PER_TOKEN
+    for start in range(len(entries) - 1, -1, -1):
+        room -= len(ModelMessagesTypeAdapter.dump_json([entries[start].message]))
+        if room < 0:
+            break
+        if _starts_a_turn(entries[start].message):
+            kept = start
+    return entries[kept:]
+
+
+def _starts_a_turn(message: ModelMessage) -> bool:
+    return isinstance(message, ModelRequest) and any(isinstance(part, UserPromptPart) for part in message.parts)

@@ -1,0 +1,54 @@
+"""From the exceptions of models, tools and policies to the errors that clients see."""
+
+from pydantic_ai.exceptions import (
+    AgentRunError,
+    ContentFilterError,
+    FallbackExceptionGroup,
+    ModelAPIError,
+    ModelContextWindowExceededError,
+    ModelHTTPError,
+    UsageLimitExceeded,
+)
+
+from ..errors import BudgetExceeded, DeadlineExceeded, InvalidInput, ModelUnavailable, Overloaded, ServiceError
+from ..guard import BulkheadFull
+from ..models.guarded import falls_back
+
+_NO_TIME = "No answer came in time. Ask for less, or raise RUN__DEADLINE_SECONDS or GUARD__TIMEOUT_SECONDS."
+
+
+def translated(error: Exception, retry_after: float) -> ServiceError:
+    """The error to answer with.
+
+    Args:
+        error: what ended a run.
+        retry_after: seconds to wait that are told when the failure itself names none.
+    """
+    if isinstance(error, ServiceError):
+        return error
+    causes = _leaves(error)
+    if isinstance(error, UsageLimitExceeded):
+        return BudgetExceeded("This run needs more tokens or tool calls than one run may take.")
+    if any(isinstance(cause, ContentFilterError) for cause in causes):
+        return InvalidInput("The model's provider refused this input or its answer.")
+    if any(isinstance(cause, ModelContextWindowExceededError) for cause in causes):
+        return InvalidInput("The input and its conversation are longer than the model can read.")
+    if all(isinstance(cause, TimeoutError) for cause in causes):
+        return DeadlineExceeded(_NO_TIME)
+    if all(isinstance(cause, BulkheadFull) for cause in causes):
+        return Overloaded("Too many calls to the model are in flight.", retry_after=1)
+    hints = [hint for cause in causes if (hint := getattr(cause, "retry_after", None))]
+    wait = min(hints, default=retry_after)
+    if any(falls_back(cause) for cause in causes):
+        return ModelUnavailable("No model answers at the moment.", retry_after=max(1.0, wait))
+    if isinstance(causes[0], ModelHTTPError | ModelAPIError):
+        return InvalidInput("The model's provider refused this request as invalid.")
+    if isinstance(causes[0], AgentRunError):
+        return ModelUnavailable("The model's answers could not be used.", retry_after=max(1.0, wait))
+    return ServiceError("An unexpected error; it is in the log under this request id.")
+
+
+def _leaves(error: Exception) -> list[Exception]:
+    if isinstance(error, FallbackExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]

@@ -1,0 +1,36 @@
+"""The kill switch: stops all runs at once, on every replica, without a deploy."""
+
+import time
+
+from ..errors import SwitchedOff
+from ..state import State
+
+KILL_SWITCH = "kill_switch"
+NAMES = {KILL_SWITCH: "on: every run is refused with 503 and Retry-After"}
+_CACHED_SECONDS = 1.0
+_FOREVER = 10 * 365 * 86_400.0
+
+
+class Flags:
+    """Switches kept in the state store, so that all replicas follow; each replica looks once a second."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._killed = False
+        self._checked = 0.0
+
+    async def get(self, name: str) -> str:
+        return (await self._state.get(f"flag:{name}") or b"off").decode()
+
+    async def set(self, name: str, value: str) -> None:
+        await self._state.set(f"flag:{name}", value.encode(), _FOREVER)
+
+    async def check_kill_switch(self) -> None:
+        """Raises:
+        SwitchedOff: while the kill switch is on.
+        """
+        if time.monotonic() - self._checked > _CACHED_SECONDS:
+            self._checked = time.monotonic()
+            self._killed = await self.get(KILL_SWITCH) == "on"
+        if self._killed:
+            raise SwitchedOff("An operator has switched this service off for now.", retry_after=30)

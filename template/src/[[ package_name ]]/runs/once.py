@@ -1,0 +1,82 @@
+"""Doing a thing once: idempotent requests, cached answers and the sharing of concurrent identical work.
+
+A record goes `running` → `done`. Whoever adds the record runs; the others wait for its answer. The runner renews a
+short lease while it works, so that the record of a crashed one lapses and somebody else takes over.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from ..errors import Conflict
+from ..guard import afterwards
+from ..state import State
+
+LEASE_SECONDS = 10.0
+_RENEW_SECONDS = 3.0
+_POLL_SECONDS = 0.05
+
+
+class Once:
+    """Records in the state store, under `prefix`."""
+
+    def __init__(self, state: State, prefix: str) -> None:
+        self._state = state
+        self._prefix = prefix
+
+    async def do(
+        self, key: str, fingerprint: str, ttl: float, work: Callable[[], Awaitable[str]], *, patience: float
+    ) -> tuple[str, bool]:
+        """The answer of `work` for `key`, and whether it is an earlier one's.
+
+        Only an answer is kept: when `work` raises, the record goes and the next caller runs anew.
+
+        Args:
+            key: what identifies the work; must name the tenant.
+            fingerprint: of what was asked.
+            ttl: seconds an answer is kept.
+            patience: seconds to wait for an earlier caller's answer.
+
+        Raises:
+            Conflict: the key is known with another fingerprint, or still running after all that patience.
+        """
+        key = self._prefix + key
+        until = time.monotonic() + patience
+        running = json.dumps({"fingerprint": fingerprint, "owner": uuid.uuid4().hex}).encode()
+        while not await self._state.add(key, running, LEASE_SECONDS):
+            found = json.loads(await self._state.get(key) or "null")
+            if found is None:
+                continue  # it has just lapsed
+            if found["fingerprint"] != fingerprint:
+                raise Conflict("This Idempotency-Key was used with another request body; use a new key.")
+            if "answer" in found:
+                return found["answer"], True
+            if time.monotonic() > until:
+                raise Conflict("The first request with this Idempotency-Key is still running.", retry_after=1)
+            await asyncio.sleep(_POLL_SECONDS)
+        async with self._lease(key, running):
+            answer = await work()
+            done = json.dumps({"fingerprint": fingerprint, "answer": answer}).encode()
+            await self._state.replace(key, running, done, ttl)
+            return answer, False
+
+    @asynccontextmanager
+    async def _lease(self, key: str, running: bytes) -> AsyncGenerator[None]:
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(_RENEW_SECONDS)
+                await self._state.replace(key, running, running, LEASE_SECONDS)
+
+        renewal = asyncio.create_task(renew())
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(asyncio.CancelledError):
+                await afterwards(self._state.replace(key, running, None, 0))
+            raise
+        finally:
+            renewal.cancel()

@@ -1,0 +1,1 @@
+"""What the tests stand on: services, upstreams, stores and brokers as real processes."""

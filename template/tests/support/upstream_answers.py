@@ -1,0 +1,113 @@
+"""What the pretended model says: Chat Completions bodies, whole and as server-sent events.
+
+The model is deterministic. It calls a tool when the last user message says `call <tool> {json arguments}` and the
+request offers that tool; it repeats what a tool returned; everything else is answered with the question itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from urllib.parse import SplitResult, parse_qs
+
+from support.upstream_faults import Rule, Script
+
+Json = dict[str, Any]
+
+RATES = {"EUR": 1.0, "USD": 1.08, "GBP": 0.86, "JPY": 162.5, "CHF": 0.94}
+
+CALL = re.compile(r"\bcall (\w+) (\{.*\})", re.DOTALL)
+
+
+def answer_to(
+    method: str, url: SplitResult, request: Json, script: Script, rule: Rule | None
+) -> tuple[list[bytes], str, int]:
+    """The body (in several parts when it is a stream), its type and its status, as they are without a fault."""
+    if (method, url.path) == ("GET", "/latest"):
+        return [rates(parse_qs(url.query))], "application/json", 200
+    if (method, url.path) != ("POST", "/v1/chat/completions"):
+        return [b'{"error": {"message": "no such path"}}'], "application/json", 404
+    message = message_for(request, "x" * rule.bytes if rule and rule.fault == "big" else script.answer)
+    usage = {"prompt_tokens": script.prompt_tokens, "completion_tokens": script.completion_tokens}
+    usage["total_tokens"] = sum(usage.values())
+    if request.get("stream"):
+        return events(request, message, usage), "text/event-stream", 200
+    return [completion(request, message, usage)], "application/json", 200
+
+
+def rates(query: dict[str, list[str]]) -> bytes:
+    base = query.get("base", ["EUR"])[0]
+    wanted = ",".join(query.get("symbols", [])).split(",")
+    return json.dumps({"base": base, "rates": {s: RATES[s] / RATES[base] for s in wanted if s in RATES}}).encode()
+
+
+def text_of(content: object) -> str:
+    """The text of a message, whose content may be a string or a list of parts."""
+    if isinstance(content, list):
+        return "".join(part.get("text", "") for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
+
+
+def place_in_run(request: Json) -> tuple[str, int]:
+    """What the user asked last, and how many answers the model has given before."""
+    messages = request.get("messages") or []
+    asked = [text_of(message.get("content")) for message in messages if message.get("role") == "user"]
+    return (asked or [""])[-1], sum(message.get("role") == "assistant" for message in messages)
+
+
+def message_for(request: Json, answer: str | None) -> Json:
+    """The assistant's message: a tool call, what the tool said, the scripted answer, or an echo."""
+    messages = request.get("messages") or [{}]
+    last = messages[-1]
+    offered = {tool["function"]["name"] for tool in request.get("tools") or []}
+    if last.get("role") == "tool":
+        return {"role": "assistant", "content": f"The tool said: {text_of(last.get('content'))}"}
+    text = text_of(last.get("content"))
+    wanted = CALL.search(text) if last.get("role") == "user" else None
+    if wanted and wanted[1] in offered:
+        call = {"name": wanted[1], "arguments": wanted[2]}
+        return {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "call_1", "type": "function", "function": call}],
+        }
+    return {"role": "assistant", "content": f"You said: {text}" if answer is None else answer}
+
+
+def completion(request: Json, message: Json, usage: Json) -> bytes:
+    """A whole `chat.completion`."""
+    body = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": request.get("model"),
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": _reason(message)}],
+        "usage": usage,
+    }
+    return json.dumps(body).encode()
+
+
+def events(request: Json, message: Json, usage: Json) -> list[bytes]:
+    """The same answer as `chat.completion.chunk` events, a word in each, ending with `[DONE]`."""
+    base = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1_700_000_000,
+        "model": request.get("model"),
+    }
+    deltas: list[Json] = [{"role": "assistant", "content": ""}]
+    if message.get("tool_calls"):
+        deltas.append({"tool_calls": [{"index": 0, **call} for call in message["tool_calls"]]})
+    else:
+        deltas += [{"content": word} for word in re.findall(r"\S+\s*|\s+", message["content"])]
+    chunks = [{**base, "choices": [{"index": 0, "delta": d, "finish_reason": None}]} for d in deltas]
+    chunks.append({**base, "choices": [{"index": 0, "delta": {}, "finish_reason": _reason(message)}]})
+    if (request.get("stream_options") or {}).get("include_usage"):
+        chunks = [{**chunk, "usage": None} for chunk in chunks]
+        chunks.append({**base, "choices": [], "usage": usage})
+    return [b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in chunks] + [b"data: [DONE]\n\n"]
+
+
+def _reason(message: Json) -> str:
+    return "tool_calls" if message.get("tool_calls") else "stop"
