@@ -1,14 +1,40 @@
-"""What the agent's tools get from the service."""
+"""What the service hands to the agent's tools."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from ..agent.settings import AgentSettings
+from ..config.settings import Settings
+from ..guard import Guards
 from ..guard.outbound import Outbound
+
+
+class Http(Protocol):
+    """The guarded HTTP client. Each dependency has retries, a circuit breaker and a bulkhead of its own."""
+
+    async def get_json(self, dependency: str, url: str, params: dict[str, str], *, timeout: float = 5.0) -> Any:
+        """The JSON at `url`. `dependency` is a metric label, so it comes from a bounded set; `timeout` is in seconds.
+
+        Raises:
+            ForbiddenAddress: the host resolves to a private address that AGENT__ALLOWED_PRIVATE_HOSTS does not list.
+            Unavailable: the API gave no usable answer, or its circuit breaker is open.
+        """
+        ...
 
 
 @dataclass(frozen=True)
 class Deps:
     """Handed to every tool as `ctx.deps`."""
 
-    http: Outbound
+    http: Http
     settings: AgentSettings
+
+
+@asynccontextmanager
+async def open_deps(**settings: Any) -> AsyncGenerator[Deps]:
+    """`Deps` outside a run, for tests and scripts; `settings` override fields of AgentSettings."""
+    every = Settings.model_validate({"agent": settings})
+    async with aclosing(Outbound(every, Guards(every.guard))) as http:
+        yield Deps(http, every.agent)
