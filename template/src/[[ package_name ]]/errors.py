@@ -1,4 +1,4 @@
-"""What can go wrong, in the terms of those who have to act on it. Each error knows its HTTP form (RFC 9457)."""
+"""The errors of the service, named after the reaction they call for. Each knows its HTTP form (RFC 9457)."""
 
 from typing import ClassVar
 
@@ -38,7 +38,7 @@ class Unauthenticated(ServiceError):
 
 
 class NotFound(ServiceError):
-    status, slug, title = 404, "not-found", "There is no such thing"
+    status, slug, title = 404, "not-found", "Not found"
 
 
 class Conflict(ServiceError):

@@ -8,7 +8,7 @@ from .state import State
 
 @dataclass
 class Health:
-    """What the probes answer from."""
+    """The state that the probes report."""
 
     state: State
     guards: Guards
@@ -16,10 +16,10 @@ class Health:
     draining: bool = False
 
     async def ready(self) -> tuple[bool, dict[str, object]]:
-        """Whether to send work here, and why.
+        """Whether this replica takes work, and the report behind it.
 
-        The state store away, and open breakers, are reported but do not fail: every replica would see the same, and
-        taking all of them out of service would turn a degraded service into none.
+        An unreachable state store and open breakers are reported, but do not make a replica unready: all replicas
+        would see the same, and taking all of them out would turn a degraded service into none.
         """
         shared = await self.state.ping()
         report: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""Puts the service together: the one place where settings become objects, for every door."""
+"""Composes the service: the one place where settings become objects, for every door."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ _RETRY_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Service:
-    """What doors work with."""
+    """The parts of the service that doors use."""
 
     settings: Settings
     secrets: Secrets
@@ -44,7 +44,7 @@ class Service:
 
 @asynccontextmanager
 async def open_service(secrets: Secrets, audit_stream: TextIO | None = None) -> AsyncGenerator[Service]:
-    """A running service; everything it opened is closed at the end. The audit trail goes to stdout by default."""
+    """A running service; closes at the end what it opened. The audit trail goes to stdout by default."""
     settings = secrets.settings
     async with AsyncExitStack() as stack:
         audit = Audit(settings.audit_file, audit_stream)
@@ -58,7 +58,7 @@ async def open_service(secrets: Secrets, audit_stream: TextIO | None = None) -> 
         stack.push_async_callback(outbound.aclose)
         models = Models(settings.model, secrets, outbound, guards)
         health = Health(state, guards)
-        # Spans of the agent cost a tenth of a run: made when somebody receives them. Metrics: models/guarded.py.
+        # Spans of the agent cost a tenth of a run, so they are made only if exported. Metrics: models/guarded.py.
         agent.instrument = traces.exported() and InstrumentationSettings(
             meter_provider=NoOpMeterProvider(),
             include_content=settings.log_content,
@@ -79,7 +79,7 @@ async def open_service(secrets: Secrets, audit_stream: TextIO | None = None) -> 
 
 
 async def _start(health: Health, state: State) -> None:
-    """A replica takes work once it has reached its state store; later outages it rides out."""
+    """Marks the replica as started once it has reached the state store; later outages do not change that."""
     while not await state.ping():
         await asyncio.sleep(_RETRY_SECONDS)
     health.started = True

@@ -1,4 +1,4 @@
-"""The agent: what it is told, what it may call, what it answers with."""
+"""The agent: its instructions, its tools and its output type."""
 
 from pathlib import Path
 
@@ -12,5 +12,5 @@ agent: Agent[Deps, str] = Agent(
     deps_type=Deps,
     instructions=(Path(__file__).parent / "instructions.md").read_text(encoding="utf-8"),
     tools=[convert_units, exchange_rate],
-    retries=2,  # times the model may correct a tool call that does not validate
+    retries=2,  # times that the model may correct an invalid tool call
 )

@@ -1,4 +1,4 @@
-"""The model of the first run and of tests: no key, no network. It converts units when asked to and echoes the rest."""
+"""The model of the first run and of tests: no key, no network. It converts units and echoes any other input."""
 
 import re
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ _CONVERSION = re.compile(r"(-?(?<!\d)\d++(?:\.\d++)?)\s*+([a-z]++)\s++(?:to|in|i
 
 
 def answer(messages: list[ModelMessage], _: AgentInfo) -> ModelResponse:
-    """A tool call for `12 km to miles`, the tool's result once it is there, an echo otherwise."""
+    """A tool call for `12 km to miles`, then a sentence with the tool's result; an echo for any other input."""
     parts = messages[-1].parts
     for part in parts:
         if isinstance(part, ToolReturnPart) and isinstance(messages[-2], ModelResponse):
@@ -38,7 +38,7 @@ def answer(messages: list[ModelMessage], _: AgentInfo) -> ModelResponse:
 
 
 async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str | DeltaToolCalls]:
-    """The same, a word at a time."""
+    """The same answer, word by word."""
     for part in answer(messages, info).parts:
         if isinstance(part, ToolCallPart):
             yield {0: DeltaToolCall(name=part.tool_name, json_args=part.args_as_json_str())}
@@ -49,6 +49,6 @@ async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator
 
 def offline_model() -> FunctionModel:
     async def reply(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        return answer(messages, info)  # async: pydantic-ai gives a plain function a thread
+        return answer(messages, info)  # async, because pydantic-ai runs a plain function in a thread
 
     return FunctionModel(reply, stream_function=stream, model_name="offline")

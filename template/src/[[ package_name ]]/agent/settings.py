@@ -1,4 +1,4 @@
-"""The agent's own settings: `AGENT__…` in the environment. Add yours here; they join `.env.example` by `config env`."""
+"""The agent's own settings, `AGENT__…` in the environment. Add yours here, then `make config` documents them."""
 
 from pydantic import BaseModel, Field, HttpUrl
 

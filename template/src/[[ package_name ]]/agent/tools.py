@@ -1,4 +1,4 @@
-"""The agent's tools. Arguments are validated by their types; what the model may correct is raised as ModelRetry."""
+"""The agent's tools. Types validate the arguments; ModelRetry asks the model to correct its call."""
 
 from typing import Annotated, Literal
 
@@ -22,8 +22,8 @@ def convert_units(value: float, source: Unit, target: Unit) -> float:
 
     Args:
         value: the number to convert.
-        source: the unit it is in.
-        target: the unit wanted.
+        source: the unit of the value.
+        target: the unit to convert to.
     """
     if (source, target) == ("celsius", "fahrenheit"):
         return round(value * 9 / 5 + 32, 2)

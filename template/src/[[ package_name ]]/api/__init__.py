@@ -1,1 +1,1 @@
-"""What every HTTP door needs: keys, limits, idempotency, what may be asked, and how a refusal reads."""
+"""Shared by all HTTP doors: API keys, limits, idempotency, request bodies and problem responses."""

@@ -1,4 +1,4 @@
-"""API keys: only their hashes are known, several are valid at once, each belongs to a tenant and may expire."""
+"""API keys. The service knows only their hashes. Several are valid at once; each has a tenant and may expire."""
 
 import hashlib
 import hmac
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: the name of the key, and its tenant."""
+    """An authenticated client: the name of its key, and its tenant."""
 
     key: str
     tenant: str
@@ -26,28 +26,28 @@ ANYONE = Caller("anyone", "local")
 
 
 def is_open(settings: Settings) -> bool:
-    """No keys are asked for: in development, when it is said or while there are none."""
+    """Whether requests need no key: in development, if AUTH__DISABLED is set or AUTH__KEYS is empty."""
     return settings.environment == "development" and (settings.auth.disabled or not settings.auth.keys)
 
 
 def tell_if_open(settings: Settings) -> None:
-    """One line of warning in the log."""
+    """Logs a warning if requests need no key."""
     if is_open(settings):
-        log.warning("open_door", reason="no key is asked for; AUTH__KEYS sets who may call")
+        log.warning("open_door", reason="requests need no API key; set AUTH__KEYS to require one")
 
 
 def authenticated(settings: Settings, authorization: str) -> Caller:
-    """The caller that an `Authorization` header names.
+    """The caller that an `Authorization` header identifies.
 
     Raises:
-        Unauthenticated: always with the same words, whatever was wrong.
+        Unauthenticated: with the same message for every cause, so that it tells an attacker nothing.
     """
     if is_open(settings):
         return ANYONE
     scheme, _, token = authorization.partition(" ")
     given = fingerprint(token.strip())
     found: Caller | None = None
-    # Every key is compared, in constant time: how long it takes says nothing of which one came close.
+    # Every key is compared, in constant time: the duration reveals nothing about the keys.
     for name, key in settings.auth.keys.items():
         if hmac.compare_digest(given, key.hash) and scheme.lower() == "bearer" and not expired(key):
             found = Caller(name, key.tenant)
@@ -61,7 +61,7 @@ def expired(key: ClientKey) -> bool:
 
 
 def fingerprint(token: str) -> str:
-    """What is stored of a key. Plain SHA-256 will do: a key has 256 random bits, there is nothing to guess."""
+    """The hash of a key. Plain SHA-256 is enough: a key has 256 random bits and cannot be guessed."""
     return f"sha256:{hashlib.sha256(token.encode()).hexdigest()}"
 
 

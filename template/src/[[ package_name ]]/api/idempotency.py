@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request repeated with the same key and body gets the first one's answer, which is paid once."""
+"""`Idempotency-Key`: a repeated request with the same key and body gets the first request's answer, paid for once."""
 
 from ..runs.once import Once
 from ..runs.task import Emit, RunResult, Task
@@ -10,14 +10,14 @@ KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 async def run_once(
     service: Service, task: Task, key: str | None, fingerprint: str, emit: Emit | None = None
 ) -> tuple[RunResult, bool]:
-    """The answer to `task`, and whether it is the one that an earlier request with its key got.
+    """The answer to `task`, and whether an earlier request with the same key got it first.
 
     Args:
-        key: without one, the task is run.
-        fingerprint: of the request, so that a key is not used for another one.
+        key: the idempotency key; without one, the task always runs.
+        fingerprint: of the request, so that one key cannot stand for two requests.
 
     Raises:
-        ServiceError: as the runner does; a Conflict where the key belongs to another request, or is still running.
+        ServiceError: the runner's; Conflict if the key belongs to another request or to one that is still running.
     """
     if key is None:
         return await service.runner.run(task, emit), False
@@ -39,10 +39,10 @@ async def run_once(
 
 
 def headers_for(service: Service, key: str | None, *, replayed: bool) -> dict[str, str]:
-    """What an idempotent request is told: whether this is an earlier answer, and how far the promise reaches."""
+    """The response headers that tell whether an answer is a replay, and whether all replicas know the key."""
     if key is None:
         return {}
     headers = {"Idempotency-Replayed": "true"} if replayed else {}
     if not service.state.shared:
-        headers["Idempotency-Scope"] = "process"  # the state store is away: other replicas do not know this key
+        headers["Idempotency-Scope"] = "process"  # no shared state store: other replicas do not know this key
     return headers

@@ -1,4 +1,4 @@
-"""What may come in: requests a minute, per key and per tenant, and work in flight."""
+"""Limits on requests: a rate per key and per tenant, and a maximum of work in flight."""
 
 import math
 from collections.abc import Generator
@@ -11,7 +11,7 @@ from .auth import Caller
 
 
 class Limits:
-    """The limits of one process; windows are shared through the state store, work in flight is its own."""
+    """The limits of one process. Rates are shared through the state store; work in flight is counted per process."""
 
     def __init__(self, settings: LimitSettings, state: State) -> None:
         self._settings = settings
@@ -23,10 +23,10 @@ class Limits:
         """A place among the work in flight.
 
         Raises:
-            Overloaded: at once, when there is none: waiting in line would only make everybody late.
+            Overloaded: at once, if there is none: a queue would only make every request late.
         """
         if self.in_flight >= self._settings.max_in_flight:
-            raise Overloaded("This replica has all the work it can do; try again.", retry_after=1)
+            raise Overloaded("This replica is working at its capacity; try again.", retry_after=1)
         self.in_flight += 1
         try:
             yield
@@ -34,10 +34,10 @@ class Limits:
             self.in_flight -= 1
 
     async def admit(self, caller: Caller) -> dict[str, str]:
-        """Counts a request against its key and its tenant; the `RateLimit-*` headers to answer with.
+        """Counts a request against its key and its tenant; returns the `RateLimit-*` headers of the response.
 
         Raises:
-            RateLimited: either window is full; the error's `headers` are set and `retry_after` says when to come back.
+            RateLimited: the limit of the key or of the tenant is reached; it carries the headers and `retry_after`.
         """
         limit = self._settings.requests_per_minute
         windows = [await self._state.hit(f"rate:key:{caller.key}", limit)]

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 `application/problem+json`: what any door answers with."""
+"""Errors as RFC 9457 `application/problem+json`, for every HTTP door."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ SECURITY_HEADERS = {
 
 
 def body_of(error: ServiceError) -> dict[str, object]:
-    """The problem as a JSON object; `type` says which error it is, `request_id` where to find it in the log."""
+    """The problem as a JSON object. `type` identifies the error; `request_id` finds it in the log."""
     return {
         "type": f"urn:problem:{error.slug}",
         "title": error.title,
@@ -45,7 +45,7 @@ def body_of(error: ServiceError) -> dict[str, object]:
 
 
 def headers_of(error: ServiceError) -> dict[str, str]:
-    """The headers to answer `error` with, `Retry-After` where waiting helps."""
+    """The response headers for `error`, with `Retry-After` if waiting helps."""
     headers = dict(error.headers)
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
@@ -55,17 +55,17 @@ def headers_of(error: ServiceError) -> dict[str, str]:
 
 
 def described(errors: Sequence[Mapping[str, Any]]) -> str:
-    """What pydantic found wrong, the first ten of it."""
+    """pydantic's validation errors as one line; the first ten of them."""
     return "; ".join(": ".join(filter(None, (".".join(map(str, item["loc"])), item["msg"]))) for item in errors[:10])
 
 
 def count(error: ServiceError) -> None:
-    """Counts a refusal, by the reason that the client is told."""
+    """Counts a refused request by its reason."""
     if error.slug in REFUSALS:
         metrics.REJECTED.add(1, {"reason": error.slug})
 
 
 def count_from_zero() -> None:
-    """A rate needs a zero to rise from."""
+    """Sets every counter to zero: a rate can only be computed from a first value."""
     for reason in REFUSALS:
         metrics.REJECTED.add(0, {"reason": reason})

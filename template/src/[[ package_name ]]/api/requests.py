@@ -1,4 +1,4 @@
-"""What a client may ask for with one run, whichever door it comes through."""
+"""The request body of a run, for every HTTP door."""
 
 import re
 import uuid
@@ -13,21 +13,21 @@ MetadataValue = Annotated[str, Field(max_length=256)] | int | FiniteFloat | bool
 
 
 def request_id_of(given: str) -> str:
-    """The client's own id for its request where it can be one, else a new one."""
+    """The request id that the client gave, if it is valid; else a new one."""
     return given if re.fullmatch(r"[A-Za-z0-9._-]{1,128}", given) else uuid.uuid4().hex
 
 
 class RunRequest(BaseModel, extra="forbid", strict=True):
     """A task for the agent."""
 
-    input: str = Field(min_length=1, description="what is asked, in plain text")
+    input: str = Field(min_length=1, description="the question, in plain text")
     conversation_id: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9._-]{1,64}$",
-        description="an id of your choice; used again, it continues the conversation",
+        description="an id of your choice; send it again to continue the conversation",
     )
     metadata: dict[Annotated[str, Field(max_length=64)], MetadataValue] | None = Field(
-        None, max_length=16, description="comes back in the service's log line for this run"
+        None, max_length=16, description="labels of your own; they appear in the service's log line of this run"
     )
 
     def task(self, caller: Caller) -> Task:

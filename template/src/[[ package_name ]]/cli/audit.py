@@ -1,4 +1,4 @@
-"""`audit`: whether the trail is whole."""
+"""`audit`: checks that the audit trail is complete and unchanged."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +12,11 @@ audit_app = typer.Typer(help="The audit trail.", no_args_is_help=True)
 
 @audit_app.command("verify")
 def audit_verify(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)]) -> None:
-    """Whether the audit records in FILE (an AUDIT_FILE, or the service's output) are whole and in order."""
+    """Check that the audit records in FILE (an AUDIT_FILE, or the service's output) are complete and unchanged."""
     with file.open(encoding="utf-8") as lines:
         problems = verify(lines)
     for problem in problems:
         typer.echo(problem, err=True)
     if problems:
         raise typer.Exit(1)
-    typer.echo("The audit trail is whole.")
+    typer.echo("The audit trail is complete and unchanged.")

@@ -1,4 +1,4 @@
-"""`config`: the settings in force, whether they can be used, and the pages that list them."""
+"""`config`: shows and checks the current settings, and prints the pages that list them."""
 
 import typer
 
@@ -10,26 +10,26 @@ config_app = typer.Typer(help="Settings: see them, check them, or print an examp
 
 @config_app.command("show")
 def config_show() -> None:
-    """Every setting in force, secrets masked."""
+    """Show every current setting, secrets masked."""
     for name, value in loading.shown(settings()):
         typer.echo(f"{name}={value}")
 
 
 @config_app.command("check")
 def config_check() -> None:
-    """Whether the service would start: says all that is wrong."""
+    """Check whether the service would start; list all problems."""
     from ..models.providers import unusable
 
-    typer.echo(f"The configuration is good for {settings(unusable).environment}.")
+    typer.echo(f"The configuration is valid for {settings(unusable).environment}.")
 
 
 @config_app.command("env")
 def config_env() -> None:
-    """All settings, what they mean and their defaults: the text of .env.example."""
+    """Print all settings with meaning and default, as .env.example."""
     typer.echo(loading.example(), nl=False)
 
 
 @config_app.command("docs")
 def config_docs() -> None:
-    """All settings as a Markdown table: the text of docs/configuration.md."""
+    """Print all settings as a Markdown table, as docs/configuration.md."""
     typer.echo(loading.reference(), nl=False)

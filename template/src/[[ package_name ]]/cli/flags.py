@@ -20,7 +20,7 @@ flags_app = typer.Typer(help="Switches that all replicas follow.", no_args_is_he
 
 @flags_app.command("list")
 def flags_list() -> None:
-    """The switches and how they are set."""
+    """List the switches and their values."""
 
     async def read(chosen: Flags) -> None:
         for name, meaning in NAMES.items():
@@ -31,7 +31,7 @@ def flags_list() -> None:
 
 @flags_app.command("set")
 def flags_set(name: str, value: str) -> None:
-    """Sets the switch NAME to VALUE (on or off) for all replicas; they follow within a second."""
+    """Set the switch NAME to VALUE (on or off) for all replicas; they follow within a second."""
     if name not in NAMES or value not in ("on", "off"):
         fail(f"There is no {name}={value}. Switches: {', '.join(NAMES)}; values: on, off.", 2)
 
@@ -49,7 +49,7 @@ def _with_flags(work: Callable[..., Awaitable[None]]) -> None:
     current = settings()
     url = current.state_url.get_secret_value()
     if url.startswith("memory:"):
-        fail("Switches live in the state store, and STATE_URL is memory://, which no other process sees.", 2)
+        fail("Switches are in the state store. STATE_URL is memory://, which only one process sees; give redis://….", 2)
 
     async def connected() -> bool:
         async with aclosing(open_state(url, Guards(current.guard))) as state:
@@ -58,4 +58,4 @@ def _with_flags(work: Callable[..., Awaitable[None]]) -> None:
 
     logs.setup("ERROR", tuple, sys.stderr)
     if not asyncio.run(connected()):
-        fail("The state store cannot be reached; nothing was changed.", 1)
+        fail("The state store cannot be reached. Nothing was changed.", 1)

@@ -19,16 +19,16 @@ keys_app = typer.Typer(help="API keys of clients.", no_args_is_help=True)
 @keys_app.command("new")
 def keys_new(
     name: str,
-    tenant: Annotated[str | None, typer.Option(help="whose budget and limits it uses; NAME when not given")] = None,
-    expires: Annotated[str | None, typer.Option(help="last day it is valid, YYYY-MM-DD")] = None,
+    tenant: Annotated[str | None, typer.Option(help="the tenant of the key; NAME by default")] = None,
+    expires: Annotated[str | None, typer.Option(help="last day on which the key is valid, YYYY-MM-DD")] = None,
 ) -> None:
-    """Makes a key for the client NAME: shown once, to be handed over; its hash goes into AUTH__KEYS."""
+    """Make an API key for the client NAME. It is shown once; its hash goes into AUTH__KEYS."""
     key = new_key()
     try:
         entry = ClientKey(hash=fingerprint(key), tenant=tenant or name, expires=expires)
     except ValidationError as error:
         wrong = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
-        fail(f"{wrong}. A tenant has up to 64 letters, digits, dots, dashes; a date is written YYYY-MM-DD.", 2)
+        fail(f"{wrong}. A tenant has up to 64 letters, digits, dots, dashes, underscores; a date is YYYY-MM-DD.", 2)
     Audit(os.environ.get("AUDIT_FILE"), sys.stderr).record("key.new", actor=operator(), outcome="ok", key=name)
     typer.echo(f"key (not shown again): {key}")
     typer.echo(f"add to AUTH__KEYS:     {json.dumps({name: entry.model_dump(exclude_none=True)})}")

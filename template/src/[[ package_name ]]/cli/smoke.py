@@ -1,4 +1,4 @@
-"""A probe from outside: what a deploy asks before it sends traffic."""
+"""A probe from outside, made by a deployment before it shifts traffic."""
 
 import json
 import urllib.error
@@ -9,7 +9,7 @@ _SECONDS = 60.0
 
 
 def probe(url: str, key: str) -> Iterator[tuple[str, str]]:
-    """(path, what was wrong) for each step; an empty string where nothing was."""
+    """(path, problem) for each step; an empty problem means success."""
     yield "/livez", _get(f"{url}/livez")
     yield "/readyz", _get(f"{url}/readyz")
     yield "/v1/runs", _get(f"{url}/v1/runs", key, {"input": "Reply with the word ready."})

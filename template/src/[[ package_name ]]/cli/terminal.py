@@ -1,4 +1,4 @@
-"""What every command needs: settings or a clear end, telemetry, the operator's name."""
+"""Shared by all commands: loading the settings, failing with a message, telemetry, the operator's name."""
 
 import os
 from collections.abc import Callable
@@ -20,11 +20,11 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def refuse(error: loading.SettingsError) -> NoReturn:
-    fail("The configuration cannot be used:\n" + "\n".join(f"  - {problem}" for problem in error.problems), 2)
+    fail("The configuration is invalid:\n" + "\n".join(f"  - {problem}" for problem in error.problems), 2)
 
 
 def settings(*checks: Callable[[Settings], list[str]]) -> Settings:
-    """The settings, or the end of the program with all that is wrong with them."""
+    """The settings; if they are invalid, the program prints all problems and exits."""
     try:
         return loading.load(*checks)
     except loading.SettingsError as error:

@@ -1,1 +1,1 @@
-"""Every setting, where it is loaded from, and the secrets in force."""
+"""Every setting, the sources that it is loaded from, and the current secrets."""

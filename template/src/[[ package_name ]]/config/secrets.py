@@ -1,4 +1,4 @@
-"""The settings in force: secrets are read again while the service runs, without a restart."""
+"""The current settings: secrets are read again while the service runs, without a restart."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from .settings import Settings
 
 log = structlog.get_logger(__name__)
 
-SHORTEST_INTERVAL = 0.5  # seconds; a flood of refused calls must not become one on the secret store
+SHORTEST_INTERVAL = 0.5  # seconds; a flood of refused calls must not flood the secret store
 
 
 def longest_first(secrets: Iterable[str]) -> tuple[str, ...]:
@@ -20,7 +20,7 @@ def longest_first(secrets: Iterable[str]) -> tuple[str, ...]:
 
 
 class Secrets:
-    """Holds the newest settings. Whoever needs a key asks at the time of use, so that rotation reaches every call."""
+    """Holds the newest settings. Callers read a key when they use it, so that rotation reaches every call."""
 
     def __init__(self, settings: Settings, *, load: Callable[[], Settings] = loading.load) -> None:
         self.settings = settings
@@ -30,28 +30,28 @@ class Secrets:
         self._refreshing = asyncio.Lock()
 
     def values(self) -> tuple[str, ...]:
-        """Every secret in use, longest first, for redaction: asked for by each log line and each answer."""
+        """Every secret in use, longest first, for masking log lines and answers."""
         return self._values
 
     async def refresh(self) -> None:
-        """Reads the secrets again. Who asks while a reading is due shares it.
+        """Reads the secrets again. Concurrent callers share one reading.
 
-        A source that fails, or settings that would be refused, leave the old ones in force.
+        If the source fails or the settings are invalid, the old ones stay in force.
         """
         asked = time.monotonic()
         async with self._refreshing:
-            if self._loaded > asked:  # somebody else has read them since
+            if self._loaded > asked:  # another caller has read them meanwhile
                 return
             await asyncio.sleep(self._loaded + SHORTEST_INTERVAL - time.monotonic())
             self._loaded = time.monotonic()
             try:
                 fresh = await asyncio.to_thread(self._load)
-            except Exception as error:  # noqa: BLE001 whatever a secret store's client raises
-                log.error("secrets_refresh_failed", error=type(error).__name__, kept="the ones in force")
+            except Exception as error:  # noqa: BLE001 the client of a secret store may raise anything
+                log.error("secrets_refresh_failed", error=type(error).__name__, kept="the current secrets")
                 return
             if fresh == self.settings:
                 return
-            # The ones before stay masked: calls that were made with them may still fail and say so.
+            # The previous secrets stay masked: calls made with them may still fail with a message that has them.
             self._values = longest_first(loading.secret_values(fresh) | loading.secret_values(self.settings))
             self.settings = fresh
             log.info("secrets_rotated")

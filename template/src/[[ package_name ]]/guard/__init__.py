@@ -1,7 +1,7 @@
 """The one policy for every call that leaves the process: retry → circuit breaker → bulkhead → time-out.
 
-The policies are nopanic's; nothing outside this folder knows it. A dependency has one guard, so that all its callers
-share one breaker, one bulkhead and one retry budget. Fallback stands above the guard, in models/routing.py.
+The policies are nopanic's; no code outside this folder imports it. Each dependency has one guard, so that all its
+callers share one breaker, one bulkhead and one retry budget. The fallback is above the guard, in models/routing.py.
 """
 
 from nopanic import BulkheadFull, CircuitOpen

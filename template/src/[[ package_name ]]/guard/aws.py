@@ -1,6 +1,6 @@
-"""The one place where clients of AWS are built, for what the service keeps and sends there.
+"""The one place where AWS clients are built, for DynamoDB and SQS.
 
-boto3 blocks, so its calls are made in threads. To cancel who waits for one does not end it: its time-outs do.
+boto3 blocks, so its calls run in threads. Cancelling the waiting coroutine does not end a call; its time-outs do.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-CONNECTIONS = 16  # threads, too; more would only wait for each other's turn with the interpreter
+CONNECTIONS = 16  # also the number of threads; more would only wait for the interpreter lock
 CONNECT_SECONDS = 1.0
 READ_SECONDS = 2.0
 THROTTLED = {
@@ -23,13 +23,13 @@ THROTTLED = {
 
 
 class AwsError(Exception):
-    """A call to AWS failed. `code` is AWS' own (`ResourceNotFoundException`), or the class of what the client met."""
+    """A call to AWS failed. `code` is AWS' own (`ResourceNotFoundException`), or the client's exception class."""
 
     def __init__(self, operation: str, code: str, message: str, *, transient: bool, answer: dict[str, Any]) -> None:
         super().__init__(f"{operation}: {code}: {message}")
         self.code = code
         self.transient = transient
-        self.answer = answer  # what AWS sent along
+        self.answer = answer  # the error response of AWS
 
 
 def transient(error: BaseException) -> bool:
@@ -38,9 +38,9 @@ def transient(error: BaseException) -> bool:
 
 
 class Aws:
-    """A client of one service, `dynamodb` or `sqs`, made at its first call: an import opens and captures nothing.
+    """A client of one service, `dynamodb` or `sqs`. It connects at the first call, never at import.
 
-    Region, endpoint and credentials are the environment's. Retries are the guard's business, so it makes none.
+    Region, endpoint and credentials come from the environment. It does not retry: the guard does.
     """
 
     def __init__(self, service: str) -> None:
@@ -50,10 +50,10 @@ class Aws:
         self._client: Any = None
 
     async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """What an operation, such as `get_item`, answers.
+        """The response of an operation such as `get_item`.
 
         Raises:
-            AwsError: it failed, or AWS could not be reached.
+            AwsError: the operation failed, or AWS could not be reached.
         """
         work = partial(self._call, operation, parameters)
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -85,7 +85,7 @@ class Aws:
             if self._client is None:
                 self._client = boto3.Session().client(
                     self._service,
-                    region_name=os.environ.get("AWS_REGION"),  # boto3 itself looks at AWS_DEFAULT_REGION only
+                    region_name=os.environ.get("AWS_REGION"),  # boto3 itself reads only AWS_DEFAULT_REGION
                     config=Config(
                         connect_timeout=CONNECT_SECONDS,
                         read_timeout=READ_SECONDS,

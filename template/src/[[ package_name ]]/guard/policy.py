@@ -1,4 +1,4 @@
-"""What a guard does around a call: retry → circuit breaker → bulkhead → time-out."""
+"""The policy around a call: retry → circuit breaker → bulkhead → time-out."""
 
 import asyncio
 import time
@@ -25,10 +25,10 @@ class Guard:
     """The policy of one dependency.
 
     Args:
-        dependency: its name, a metric label: from a bounded set.
-        settings: attempts, time-out (seconds an attempt), budget, breaker and bulkhead.
-        transient: whether an exception is worth another attempt and speaks against the dependency's health.
-        shared: a breaker that other replicas know too, above this process's own.
+        dependency: its name; also a metric label, so from a bounded set.
+        settings: attempts, time-out (seconds per attempt), retry budget, breaker and bulkhead.
+        transient: whether to retry an exception and count it against the dependency.
+        shared: a breaker shared with other replicas, above this process's own.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Guard:
             before_sleep=self._count_retry,
             name=dependency,
         )
-        metrics.DEPENDENCY_RETRIES.add(0, {"dependency": dependency})  # a rate needs a zero to rise from
+        metrics.DEPENDENCY_RETRIES.add(0, {"dependency": dependency})  # a rate needs a first value
         self._timeout = nopanic.timeout(settings.timeout_seconds, name=dependency)
         bounded = nopanic.compose(self._bulkhead, self._timeout)(self._attempt)
         self._call = nopanic.compose(self._retry, *self._shared, self._breaker)(self._watched(bounded))
@@ -83,13 +83,13 @@ class Guard:
         return int(self._bulkhead.in_flight)
 
     async def call(self, fn: Callable[..., Awaitable[T]], /, *args: Any, share: float = 1.0) -> T:
-        """Awaits `fn` under the policy, in at most a `share` of the time that is left before the deadline.
+        """Awaits `fn` under the policy, for at most a `share` of the time until the deadline.
 
         Raises:
-            CircuitOpen: without a call; `retry_after` says when a probe is due.
-            BulkheadFull: without a call.
+            CircuitOpen: no call was made; `retry_after` tells when the next probe is due.
+            BulkheadFull: no call was made.
             TimeoutError: the last attempt took too long.
-            Exception: the last attempt's own, unchanged.
+            Exception: the exception of the last attempt, unchanged.
         """
         with self._measured(), share_of_time(share):
             result: T = await self._call(fn, *args)
@@ -99,9 +99,9 @@ class Guard:
     async def stream(
         self, connect: Callable[[], AbstractAsyncContextManager[T]], *, share: float = 1.0
     ) -> AsyncGenerator[T]:
-        """Opens a stream under the policy: opening it is retried, its bulkhead slot is held until it ends.
+        """Opens a stream under the policy. Opening is retried; the stream holds its bulkhead slot until it ends.
 
-        Once open it cannot be retried, what was received cannot be taken back; its failure counts for the breaker.
+        An open stream is not retried, since its first part is delivered already; its failure counts for the breaker.
         """
         with self._measured():
             with share_of_time(share):
@@ -129,9 +129,9 @@ class Guard:
         return result
 
     def _watched(self, fn: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
-        """`fn`, watched for an outage, which a window full of earlier successes would hide for half of its length.
+        """`fn`, watched for a total outage: the window's earlier successes would hide it for half of the window.
 
-        When as many calls as the breaker's minimum have failed in a row, it judges by these alone.
+        Once the breaker's minimum of calls has failed in a row, the breaker judges by these calls alone.
         """
 
         async def watched(*args: Any) -> T:
@@ -155,7 +155,7 @@ class Guard:
         return metrics.Measured(metrics.DEPENDENCY_DURATION, {"dependency": self.dependency}, outcome_of)
 
     def _cannot_finish(self, _: BaseException) -> bool:
-        """No attempt that the deadline would cut off."""
+        """Whether the deadline would cut off the next attempt."""
         left = time_remaining()
         return left is not None and left < self._typical
 

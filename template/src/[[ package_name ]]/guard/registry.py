@@ -11,7 +11,7 @@ STATES = {"closed": 0, "half_open": 1, "open": 2}
 
 
 class Guards:
-    """One guard a dependency, made on first use."""
+    """One guard per dependency, made on first use."""
 
     def __init__(self, settings: GuardSettings) -> None:
         self._settings = settings
@@ -28,7 +28,7 @@ class Guards:
         return self._guards[dependency]
 
     def share(self, make: Callable[[str, GuardSettings, Callable[[BaseException], bool]], Any]) -> None:
-        """From now on new guards get a shared breaker from `make` as well."""
+        """From now on, new guards get a shared breaker from `make` as well."""
         self._share = make
 
     def states(self) -> dict[str, str]:

@@ -1,1 +1,1 @@
-"""The models: primary, fallback and small, and which of them answered."""
+"""The models (primary, fallback and small), the choice between them, and the record of which one answered."""

@@ -1,4 +1,4 @@
-"""Building a model of any provider that pydantic-ai knows. Only the SDK of the provider in use is imported."""
+"""Builds models of any provider that pydantic-ai knows. Imports only the SDK of the provider in use."""
 
 import os
 from typing import Any
@@ -14,7 +14,7 @@ from ..guard.outbound import Outbound
 
 
 def build(role: str, name: str, secrets: Secrets, outbound: Outbound) -> Model:
-    """The model called `name`; its address and key are those of its role."""
+    """The model called `name`, with the address and the key of its role."""
     if name == "offline":
         from ..agent.offline import offline_model  # importing it takes 20 ms
 
@@ -37,7 +37,7 @@ def build(role: str, name: str, secrets: Secrets, outbound: Outbound) -> Model:
                 http_client=outbound.model_client(key, secrets.refresh),
             )
         if hasattr(made.client, "max_retries"):
-            made.client.max_retries = 0  # the guard retries; twice would multiply the attempts
+            made.client.max_retries = 0  # the guard retries; the SDK's retries would multiply the attempts
         return made
 
     return infer_model(name, provider)
@@ -45,13 +45,13 @@ def build(role: str, name: str, secrets: Secrets, outbound: Outbound) -> Model:
 
 def _bedrock() -> Provider[Any]:
     os.environ.setdefault("AWS_MAX_ATTEMPTS", "1")
-    region = os.environ.get("AWS_REGION")  # its SDK looks at AWS_DEFAULT_REGION only
+    region = os.environ.get("AWS_REGION")  # boto3 itself reads only AWS_DEFAULT_REGION
     made: Provider[Any] = infer_provider_class("bedrock")(region_name=region)  # type: ignore[call-arg]
     return made
 
 
 def unusable(settings: Settings) -> list[str]:
-    """Models that cannot be built: a sentence for each variable. Imports the providers' SDKs, which takes a second."""
+    """A problem for each model that cannot be built. Takes a second, because it imports the providers' SDKs."""
     problems = []
     for role in ("primary", "fallback", "small"):
         provider = (getattr(settings.model, role) or "offline").partition(":")[0]
@@ -61,7 +61,7 @@ def unusable(settings: Settings) -> list[str]:
             elif provider != "offline":
                 infer_provider_class(provider)
         except ValueError:
-            problems.append(f"MODEL__{role.upper()}: no provider of pydantic-ai is called {provider}")
+            problems.append(f"MODEL__{role.upper()}: pydantic-ai has no provider called {provider}")
         except UserError:
             problems.append(f"MODEL__{role.upper()}: {provider} needs a region; set AWS_REGION")
         except ImportError:

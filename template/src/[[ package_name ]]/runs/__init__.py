@@ -1,1 +1,1 @@
-"""The one path of a run, whichever door it came through."""
+"""The one path of a run: every door uses it."""

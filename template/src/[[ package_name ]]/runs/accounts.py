@@ -1,4 +1,4 @@
-"""What a run took and how it ended, told to metrics, log and audit trail."""
+"""Reports each run's cost, duration and outcome to metrics, log and audit trail."""
 
 import time
 from typing import Any
@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 def account(run: Progress, audit: Audit) -> None:
-    """Once for each run, when it has ended; `run.outcome` says how."""
+    """Reports a run. Called once, when the run has ended and `run.outcome` is set."""
     spent = run.spent()
     seconds = time.perf_counter() - run.started
     role, model = run.answered_by

@@ -1,4 +1,4 @@
-"""Conversations: pydantic-ai's ConversationStore on the state store, one document a conversation."""
+"""Conversations: pydantic-ai's ConversationStore on the state store, one document per conversation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRe
 from ..errors import Conflict
 from ..state import State
 
-CHARS_PER_TOKEN = 4  # the usual estimate for English; trimming needs no more than that
+CHARS_PER_TOKEN = 4  # the usual estimate for English; good enough for trimming
 
 
 @dataclass
@@ -28,16 +28,16 @@ class _Document:
 
 @cache
 def _documents() -> TypeAdapter[_Document]:
-    """Made on first use: it takes 30 ms, which not each start has to pay."""
+    """Built on first use: it takes 30 ms, too long for every start."""
     return TypeAdapter(_Document)
 
 
 class TenantConversation(ConversationStore):
     """One conversation of one tenant, for the length of one run.
 
-    The tenant is part of the key, so no id reaches another tenant's conversation. What is kept is trimmed to
-    `history_tokens`, in whole turns from the oldest on, and forgotten `ttl` seconds after the last turn. `redact` keeps
-    secrets out of it, which a model may have repeated.
+    The tenant is part of the key, so no id reaches another tenant's conversation. The stored history is trimmed to
+    `history_tokens`, oldest turns first and only whole turns. It expires `ttl` seconds after the last turn. `redact`
+    removes secrets that a model may have repeated.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class TenantConversation(ConversationStore):
         self._revision: str | None = None
 
     async def history(self) -> list[ModelMessage]:
-        """What was said so far; nothing for a new conversation."""
+        """The messages so far; empty for a new conversation."""
         conversation = await self.load(self._id)
         if conversation is None:
             return []
@@ -68,10 +68,10 @@ class TenantConversation(ConversationStore):
         return list(conversation.messages)
 
     async def remember(self, messages: list[ModelMessage]) -> None:
-        """Keeps the conversation with the turn that has just been added.
+        """Saves the conversation with its new turn.
 
         Raises:
-            Conflict: another request has continued the conversation meanwhile; this turn is not kept.
+            Conflict: another request has continued the conversation meanwhile; this turn is not saved.
         """
         conversation = Conversation(messages=messages, conversation_id=self._id, revision=self._revision)
         try:
@@ -122,7 +122,7 @@ class TenantConversation(ConversationStore):
 
 
 def trimmed(entries: list[ConversationEntry], tokens: int) -> list[ConversationEntry]:
-    """The newest whole turns that fit into `tokens`: a tool's result never stands without its call."""
+    """The newest whole turns that fit into `tokens`; whole, so that no tool result loses its call."""
     kept = len(entries)
     room = tokens * CHARS_PER_TOKEN
     for start in range(len(entries) - 1, -1, -1):

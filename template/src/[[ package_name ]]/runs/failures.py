@@ -1,4 +1,4 @@
-"""From the exceptions of models, tools and policies to the errors that clients see."""
+"""Translates the exceptions of models, tools and policies into the errors that clients see."""
 
 from pydantic_ai.exceptions import (
     AgentRunError,
@@ -21,8 +21,8 @@ def translated(error: Exception, retry_after: float) -> ServiceError:
     """The error to answer with.
 
     Args:
-        error: what ended a run.
-        retry_after: seconds to wait that are told when the failure itself names none.
+        error: the exception that ended the run.
+        retry_after: seconds to wait, used when the exception names none.
     """
     if isinstance(error, ServiceError):
         return error
@@ -40,12 +40,12 @@ def translated(error: Exception, retry_after: float) -> ServiceError:
     hints = [hint for cause in causes if (hint := getattr(cause, "retry_after", None))]
     wait = min(hints, default=retry_after)
     if any(falls_back(cause) for cause in causes):
-        return ModelUnavailable("No model answers at the moment.", retry_after=max(1.0, wait))
+        return ModelUnavailable("No model is available at the moment.", retry_after=max(1.0, wait))
     if isinstance(causes[0], ModelHTTPError | ModelAPIError):
         return InvalidInput("The model's provider refused this request as invalid.")
     if isinstance(causes[0], AgentRunError):
         return ModelUnavailable("The model's answers could not be used.", retry_after=max(1.0, wait))
-    return ServiceError("An unexpected error; it is in the log under this request id.")
+    return ServiceError("An unexpected error. The service's log has it under this request id.")
 
 
 def _leaves(error: Exception) -> list[Exception]:

@@ -12,7 +12,7 @@ _FOREVER = 10 * 365 * 86_400.0
 
 
 class Flags:
-    """Switches kept in the state store, so that all replicas follow; each replica looks once a second."""
+    """Switches in the state store, so that all replicas follow; each replica reads them at most once a second."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -33,4 +33,4 @@ class Flags:
             self._checked = time.monotonic()
             self._killed = await self.get(KILL_SWITCH) == "on"
         if self._killed:
-            raise SwitchedOff("An operator has switched this service off for now.", retry_after=30)
+            raise SwitchedOff("An operator has switched this service off.", retry_after=30)

@@ -1,7 +1,7 @@
-"""Doing a thing once: idempotent requests, cached answers and the sharing of concurrent identical work.
+"""Does work once: for idempotent requests, cached answers and concurrent identical requests.
 
-A record goes `running` → `done`. Whoever adds the record runs; the others wait for its answer. The runner renews a
-short lease while it works, so that the record of a crashed one lapses and somebody else takes over.
+The first caller adds a record and does the work; the other callers wait for its answer. While it works, it renews a
+short lease on the record. After a crash the lease lapses, and a waiting caller takes over.
 """
 
 import asyncio
@@ -31,18 +31,18 @@ class Once:
     async def do(
         self, key: str, fingerprint: str, ttl: float, work: Callable[[], Awaitable[str]], *, patience: float
     ) -> tuple[str, bool]:
-        """The answer of `work` for `key`, and whether it is an earlier one's.
+        """The answer of `work` for `key`, and whether an earlier caller did the work.
 
-        Only an answer is kept: when `work` raises, the record goes and the next caller runs anew.
+        Only answers are kept: when `work` raises, its record is removed and the next caller tries anew.
 
         Args:
-            key: what identifies the work; must name the tenant.
-            fingerprint: of what was asked.
+            key: identifies the work; must contain the tenant.
+            fingerprint: of the request, so that one key cannot stand for two requests.
             ttl: seconds an answer is kept.
-            patience: seconds to wait for an earlier caller's answer.
+            patience: seconds to wait for the first caller's answer.
 
         Raises:
-            Conflict: the key is known with another fingerprint, or still running after all that patience.
+            Conflict: the key was used with another fingerprint, or its work is still running after `patience`.
         """
         key = self._prefix + key
         until = time.monotonic() + patience
@@ -50,7 +50,7 @@ class Once:
         while not await self._state.add(key, running, LEASE_SECONDS):
             found = json.loads(await self._state.get(key) or "null")
             if found is None:
-                continue  # it has just lapsed
+                continue  # the record has just lapsed
             if found["fingerprint"] != fingerprint:
                 raise Conflict("This Idempotency-Key was used with another request body; use a new key.")
             if "answer" in found:

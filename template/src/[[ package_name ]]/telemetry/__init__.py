@@ -1,4 +1,4 @@
-"""Logs, metrics, traces and the audit trail. Knows nothing of the rest of the service."""
+"""Logs, metrics, traces and the audit trail. Imports nothing else of the service."""
 
 import os
 from collections.abc import Callable, Generator, Iterable
@@ -16,12 +16,12 @@ def running(
 ) -> Generator[Callable[[float], None]]:
     """Installs logging, metrics and tracing for the process, and flushes them at the end.
 
-    Yields what sends all that there is so far, and returns after so many seconds at the latest.
+    Yields a function that sends the metrics and spans so far, and returns after the given seconds at the latest.
     """
     resource = Resource.create(
         {"service.name": service, "service.version": version, "deployment.environment.name": environment}
     )
-    # Seconds a request to the collector may take; at the end, when it is away, the process waits for it.
+    # Seconds per request to the collector; also how long an unreachable collector delays the end of the process.
     os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
     logs.setup(log_level, secrets)
     meters = metrics.setup(resource)

@@ -1,6 +1,6 @@
-"""The audit trail: who did what, when, with which outcome. Append-only, each record chained to the one before.
+"""The audit trail: actor, action, time and outcome. Append-only; each record is chained to the one before.
 
-A record holds the SHA-256 of its predecessor, so that a changed, removed or reordered record is found by `verify`.
+A record holds the SHA-256 of its predecessor, so that `verify` finds changed, removed and reordered records.
 Records go to stdout as `"audit": true` lines and, with AUDIT_FILE, to a file. Inputs and answers are never in them.
 """
 
@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import TextIO
 
 GENESIS = "0" * 64
-_PATIENCE_SECONDS = 0.02  # many times as long as it takes to write a record
+_PATIENCE_SECONDS = 0.02  # many times the duration of a write
 
 
 class Audit:
-    """One chain. Each process starts its own (`chain` names it); with a file, the file's chain is continued.
+    """One chain of records. Each process starts its own, named by `chain`; with a file, it continues the file's.
 
-    Several processes may write to one file, a service and a command beside it: they take turns.
+    Several processes may share a file, such as a service and a command: they take turns.
     """
 
     def __init__(self, path: str | None = None, stream: TextIO | None = None) -> None:
@@ -65,7 +65,7 @@ class Audit:
         self._chain, self._sequence, self._previous = uuid.uuid4().hex, 0, GENESIS
 
     def _follow(self) -> None:
-        """Goes on where the file ends, whoever wrote that."""
+        """Continues the chain at the end of the file, even if another process wrote it."""
         if os.fstat(self._file).st_size == self._end:
             return
         last = _last_line(self._path)
@@ -75,7 +75,7 @@ class Audit:
         except (ValueError, KeyError, TypeError):
             self._begin()
         if last and not last.endswith("\n"):
-            os.write(self._file, b"\n")  # cut off by a crash: `verify` says so, and a new chain begins below it
+            os.write(self._file, b"\n")  # a crash cut the line off: `verify` reports it, a new chain begins below
 
     def _next(self, body: dict[str, object]) -> str:
         self._sequence += 1
@@ -86,7 +86,7 @@ class Audit:
 
 @contextmanager
 def _turn(file: int) -> Generator[bool]:
-    """Whether nobody else writes meanwhile. Nobody waits long for one that stands still in the middle of writing."""
+    """Waits briefly for a lock on the file; yields whether it was acquired. A process may hang while it holds it."""
     ours = _locked(file)
     end = time.monotonic() + _PATIENCE_SECONDS
     while not ours and time.monotonic() < end:
@@ -104,7 +104,7 @@ def _locked(file: int) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks: whoever keeps a trail there has to be alone
+    except OSError:  # a file system without locks: there, only one process may write to the file
         return True
     return True
 
@@ -118,7 +118,7 @@ def _sha256(text: str) -> str:
 
 
 def verify(lines: Iterable[str]) -> list[str]:
-    """What is wrong with a trail, a sentence each; empty when it is whole. Other log lines in between are skipped."""
+    """The problems of a trail, one sentence each; empty if there are none. Skips other log lines."""
     problems: list[str] = []
     newest: dict[str, tuple[int, str]] = {}
     for number, line in enumerate(lines, start=1):
@@ -128,7 +128,7 @@ def verify(lines: Iterable[str]) -> list[str]:
             record = None
         if not isinstance(record, dict):
             if '"audit"' in line:
-                problems.append(f"line {number}: not a whole record")
+                problems.append(f"line {number}: the record is incomplete")
             continue
         if record.get("audit") is not True:
             continue

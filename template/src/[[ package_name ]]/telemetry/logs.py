@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on stdout, third-party loggers included, secrets masked."""
+"""Logs: one JSON object per line on stdout, third-party loggers included, secrets masked."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from . import traces
 
 MASK = "***"
-# Local variables stay out of tracebacks: they hold prompts and keys.
+# Tracebacks leave out local variables: they hold prompts and keys.
 _tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
@@ -19,9 +19,9 @@ def setup(level: str, secrets: Callable[[], Iterable[str]], stream: TextIO | Non
     """Sends structlog and the standard library's logging through one pipeline.
 
     Args:
-        level: least severe level shown.
-        secrets: gives the values that must never be shown, asked for each line since they rotate.
-        stream: where to write; stdout by default.
+        level: the lowest severity that is logged.
+        secrets: returns the values to mask; called for each line, since secrets rotate.
+        stream: the output; stdout by default.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -47,7 +47,7 @@ def setup(level: str, secrets: Callable[[], Iterable[str]], stream: TextIO | Non
     )
     stream = stream or sys.stdout
     if reconfigure := getattr(stream, "reconfigure", None):
-        # What is no valid Unicode becomes its escape, which JSON has too: no line is lost or cut.
+        # Invalid Unicode becomes an escape, which JSON has too: no line is lost or cut.
         reconfigure(encoding="utf-8", errors="backslashreplace")
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
@@ -65,7 +65,7 @@ def _trace_ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 class _Masked:
-    """Renders a line, then masks every secret in it: whatever a library logged, whatever key it was under."""
+    """Renders a line, then masks every secret in it, in any field and from any library."""
 
     def __init__(self, render: Callable[..., str | bytes], secrets: Callable[[], Iterable[str]]) -> None:
         self._render = render

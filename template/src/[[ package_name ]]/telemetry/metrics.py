@@ -76,7 +76,7 @@ class Measured:
 
 
 def model_tokens(provider: str, model: str, input_tokens: int, output_tokens: int) -> None:
-    """What a model's answer took, by the GenAI semantic conventions."""
+    """Records the tokens of a model's answer, by the GenAI semantic conventions."""
     attributes = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": provider, "gen_ai.request.model": model}
     MODEL_TOKENS.record(input_tokens, {**attributes, "gen_ai.token.type": "input"})
     MODEL_TOKENS.record(output_tokens, {**attributes, "gen_ai.token.type": "output"})

@@ -10,9 +10,9 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 
 
 def setup(resource: Resource) -> TracerProvider:
-    """Installs the provider. Nobody to send spans to: none are recorded, yet ids still join logs and calls.
+    """Installs the provider. Without an endpoint, no spans are recorded, but trace ids still connect logs and calls.
 
-    The sampler is OpenTelemetry's own `OTEL_TRACES_SAMPLER` once there is an endpoint.
+    With an endpoint, OpenTelemetry's own `OTEL_TRACES_SAMPLER` sets the sampler.
     """
     if not exported():
         provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF, remote_parent_sampled=ALWAYS_OFF), resource=resource)
@@ -26,12 +26,12 @@ def setup(resource: Resource) -> TracerProvider:
 
 
 def exported() -> bool:
-    """Whether anybody receives the spans."""
+    """Whether spans are sent to an endpoint."""
     return bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
 
 
 def ids() -> tuple[str, str] | None:
-    """(trace id, span id) of the current span in hexadecimal, or None outside of one."""
+    """(trace id, span id) of the current span in hexadecimal; None outside a span."""
     context = trace.get_current_span().get_span_context()
     if not context.is_valid:
         return None

@@ -1,4 +1,4 @@
-"""What the service hands to the agent's tools."""
+"""The parts of the service that the agent's tools may use."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
@@ -26,7 +26,7 @@ class Http(Protocol):
 
 @dataclass(frozen=True)
 class Deps:
-    """Handed to every tool as `ctx.deps`."""
+    """Passed to every tool as `ctx.deps`."""
 
     http: Http
     settings: AgentSettings

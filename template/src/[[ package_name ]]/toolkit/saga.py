@@ -1,12 +1,12 @@
-"""Work in several places that is done everywhere or nowhere: a failure undoes what was done before it.
+"""Work in several places, done everywhere or nowhere: a failure undoes the earlier effects.
 
     async with Saga() as saga:
         await saga.do("book_flight", book_flight, trip, undo=cancel_flight)
         await saga.do("book_hotel", book_hotel, trip, undo=cancel_hotel)
 
-In a durable task the saga survives its worker: another one goes on where it was, forwards or backwards. `undo` gets
-the arguments of its effect, and must be harmless where there is nothing to undo: nobody can know whether an effect
-happened whose answer was lost.
+In a durable task the saga survives its worker: another worker continues it, forwards or backwards. `undo` gets the
+arguments of its effect. It must be harmless if there is nothing to undo: when the answer of an effect is lost, the
+saga cannot know whether the effect happened, and undoes it.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _PAUSE_SECONDS = 0.5
 
 
 class Saga:
-    """Effects and how each is undone, in the reverse order."""
+    """Effects, each with its undo; undone in reverse order."""
 
     def __init__(self) -> None:
         self._undo: list[tuple[str, Callable[..., Awaitable[Any]], tuple[Any, ...]]] = []
@@ -34,7 +34,7 @@ class Saga:
     async def do(
         self, name: str, effect: Callable[..., Awaitable[T]], *args: Any, undo: Callable[..., Awaitable[Any]]
     ) -> T:
-        """The result of `effect(*args)`, a recorded step under `name`; `undo(*args)` takes it back."""
+        """The result of `effect(*args)`, recorded as the step `name`; `undo(*args)` reverses it."""
         self._undo.append((f"undo_{name}", undo, args))
         return await steps.step(name, effect, *args)
 
@@ -52,7 +52,7 @@ class Saga:
 
 
 async def _surely(name: str, undo: Callable[..., Awaitable[Any]], args: tuple[Any, ...], *, recorded: bool) -> None:
-    """Undoes one effect. One that cannot be undone is told in the log, and does not keep the others from it."""
+    """Undoes one effect, with retries. If that fails, logs it and lets the other effects be undone."""
 
     async def work() -> None:
         for attempt in range(1, _ATTEMPTS + 1):
