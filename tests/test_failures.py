@@ -54,4 +54,4 @@ def test_a_secret_store_is_read_by_its_own_client(
 ) -> None:
     project = under_git(render({"secrets_source": secrets_source}), "store", user_environment)
     project.run("make", "install")
-    assert " passed" in project.run(".venv/bin/pytest", "tests/unit/test_secret_store.py")
+    assert " passed" in project.run(".venv/bin/pytest", "tests/config/test_secret_store.py")

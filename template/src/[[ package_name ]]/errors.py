@@ -69,5 +69,9 @@ class StateUnavailable(ServiceError):
     status, slug, title = 503, "state-unavailable", "The state store cannot be reached"
 
 
+class AuditUnavailable(ServiceError):
+    status, slug, title = 503, "audit-unavailable", "The audit trail cannot be written"
+
+
 class DeadlineExceeded(ServiceError):
     status, slug, title = 504, "deadline-exceeded", "The run did not finish in time"

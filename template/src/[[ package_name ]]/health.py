@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from .guard import Guards
 from .state import State
+from .telemetry.audit import Audit
 
 
 @dataclass
@@ -12,6 +13,7 @@ class Health:
 
     state: State
     guards: Guards
+    audit: Audit
     started: bool = False
     draining: bool = False
 
@@ -19,13 +21,16 @@ class Health:
         """Whether this replica takes work, and the report behind it.
 
         An unreachable state store and open breakers are reported, but do not make a replica unready: all replicas
-        would see the same, and taking all of them out would turn a degraded service into none.
+        would see the same, and taking all of them out would turn a degraded service into none. A required audit trail
+        that cannot be written makes this replica unready: it would refuse every run.
         """
-        shared = await self.state.ping()
+        shared, trail = await self.state.ping(), self.audit.trouble
         report: dict[str, object] = {
             "started": self.started,
             "draining": self.draining,
             "state": "ok" if shared else "unreachable, working with this process's memory",
+            "audit": trail or "ok",
             "breakers": self.guards.states(),
         }
-        return self.started and not self.draining, report
+        ready = self.started and not self.draining and not (trail and self.audit.required)
+        return ready, report

@@ -47,7 +47,7 @@ async def open_service(secrets: Secrets, audit_stream: TextIO | None = None) -> 
     """A running service; closes at the end what it opened. The audit trail goes to stdout by default."""
     settings = secrets.settings
     async with AsyncExitStack() as stack:
-        audit = Audit(settings.audit_file, audit_stream)
+        audit = Audit(settings.audit_file, audit_stream, required=settings.audit_required)
         stack.callback(audit.close)
         guards = Guards(settings.guard)
         state = open_state(
@@ -57,7 +57,7 @@ async def open_service(secrets: Secrets, audit_stream: TextIO | None = None) -> 
         outbound = Outbound(settings, guards)
         stack.push_async_callback(outbound.aclose)
         models = Models(settings.model, secrets, outbound, guards)
-        health = Health(state, guards)
+        health = Health(state, guards, audit)
         # Spans of the agent cost a tenth of a run, so they are made only if exported. Metrics: models/guarded.py.
         agent.instrument = traces.exported() and InstrumentationSettings(
             meter_provider=NoOpMeterProvider(),

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, closing
 
 import typer
 
@@ -39,9 +39,8 @@ def flags_set(name: str, value: str) -> None:
         await chosen.set(name, value)
 
     _with_flags(write)
-    Audit(os.environ.get("AUDIT_FILE"), sys.stderr).record(
-        "flag.set", actor=operator(), outcome="ok", flag=name, value=value
-    )
+    with closing(Audit(os.environ.get("AUDIT_FILE"), sys.stderr)) as audit:
+        audit.record("flag.set", actor=operator(), outcome="ok", flag=name, value=value)
     typer.echo(f"{name}={value}")
 
 

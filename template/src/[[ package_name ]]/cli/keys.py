@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -29,6 +30,7 @@ def keys_new(
     except ValidationError as error:
         wrong = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
         fail(f"{wrong}. A tenant has up to 64 letters, digits, dots, dashes, underscores; a date is YYYY-MM-DD.", 2)
-    Audit(os.environ.get("AUDIT_FILE"), sys.stderr).record("key.new", actor=operator(), outcome="ok", key=name)
+    with closing(Audit(os.environ.get("AUDIT_FILE"), sys.stderr)) as audit:
+        audit.record("key.new", actor=operator(), outcome="ok", key=name)
     typer.echo(f"key (not shown again): {key}")
     typer.echo(f"add to AUTH__KEYS:     {json.dumps({name: entry.model_dump(exclude_none=True)})}")

@@ -5,11 +5,20 @@ from typing import Any
 
 import structlog
 
+from ..errors import AuditUnavailable
 from ..telemetry import metrics
 from ..telemetry.audit import Audit
 from .task import Progress
 
 log = structlog.get_logger(__name__)
+
+
+def check_audit(audit: Audit) -> None:
+    """Raises:
+    AuditUnavailable: the trail cannot be written, and AUDIT__REQUIRED says that nothing is done without it.
+    """
+    if audit.required and (trouble := audit.trouble):
+        raise AuditUnavailable(f"Nothing is done while the audit trail cannot be written: {trouble}.", retry_after=5)
 
 
 def account(run: Progress, audit: Audit) -> None:

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 
 from opentelemetry.sdk.resources import Resource
 
-from . import logs, metrics, traces
+from . import logs, metrics, sinks, traces
+
+LAST_LINES_SECONDS = 1.0  # for log lines that nobody has read when the process ends
 
 
 @contextmanager
@@ -32,9 +34,11 @@ def running(
             threads = ThreadPoolExecutor(2)
             wait([threads.submit(tracers.force_flush), threads.submit(meters.force_flush)], timeout=seconds)
             threads.shutdown(wait=False)
+        sinks.stdout().sink.flush(seconds)
 
     try:
         yield flush
     finally:
         tracers.shutdown()
         meters.shutdown()
+        sinks.stdout().sink.flush(LAST_LINES_SECONDS)

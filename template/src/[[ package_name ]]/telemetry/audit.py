@@ -5,35 +5,62 @@ Records go to stdout as `"audit": true` lines and, with AUDIT_FILE, to a file. I
 """
 
 import fcntl
-import hashlib
 import json
 import os
-import sys
 import time
 import uuid
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol
 
-GENESIS = "0" * 64
-_PATIENCE_SECONDS = 0.02  # many times the duration of a write
+from . import sinks
+from .chain import GENESIS, canonical, digest
+
+_PATIENCE_SECONDS = 0.02  # many times as long as it takes to write a record
+_CLOSE_SECONDS = 2.0
+
+
+class Stream(Protocol):
+    """Where a copy of each record goes."""
+
+    def write(self, text: str, /) -> int: ...
+    def flush(self) -> None: ...
 
 
 class Audit:
     """One chain of records. Each process starts its own, named by `chain`; with a file, it continues the file's.
 
-    Several processes may share a file, such as a service and a command: they take turns.
+    Several processes may write to one file, a service and a command beside it: they take turns. A file that was
+    rotated, by a rename or by truncation, is begun anew, and its first record names the last hash of the one before.
+
+    A record is handed over and written by a thread, so that a run never waits for a disk. A file that refuses records
+    gets them once it can be written to again; `trouble` says why it cannot.
     """
 
-    def __init__(self, path: str | None = None, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stdout
+    _chain: str
+    _sequence: int
+    _previous: str
+
+    def __init__(self, path: str | None = None, stream: Stream | None = None, *, required: bool = False) -> None:
+        self.required = required  # whether the service refuses work while the trail cannot be written
+        self._stream = stream or sinks.stdout()
         self._path, self._file, self._end = Path(path or ""), -1, 0
         self._begin()
+        self._sink: sinks.Sink[dict[str, object]] | None = None
         if path:
-            # O_APPEND: no write of ours can land on an earlier record.
-            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+            self._open()
+            self._sink = sinks.Sink("audit", self._append, retries=True)
+
+    @property
+    def trouble(self) -> str:
+        """Why the trail is not written at present; empty while it is. Without a file, stdout is the trail."""
+        if self._sink:
+            return self._sink.trouble and f"{self._path}: {self._sink.trouble}"
+        if isinstance(self._stream, sinks.Output):
+            return self._stream.sink.trouble and f"stdout: {self._stream.sink.trouble}"
+        return ""
 
     def record(self, action: str, *, actor: str, outcome: str, **facts: str | int | float | bool | None) -> None:
         """Appends a record. `facts` are ids and counts, never contents."""
@@ -45,48 +72,90 @@ class Audit:
             "outcome": outcome,
             **{name: value for name, value in facts.items() if value is not None},
         }
-        if self._file < 0:
-            line = self._next(body)
+        if self._sink:
+            self._sink.put(body, 512)
         else:
-            with _turn(self._file) as ours:
-                self._follow() if ours else self._begin()
-                line = self._next(body)
-                os.write(self._file, line.encode())
-                self._end = os.fstat(self._file).st_size if ours else -1
-        self._stream.write(line)
-        self._stream.flush()
+            self._copy(self._next(body))
+
+    def flush(self, seconds: float) -> bool:
+        """Waits until the file has every record, `seconds` at most; False when it has not."""
+        return self._sink.flush(seconds) if self._sink else True
 
     def close(self) -> None:
-        if self._file >= 0:
+        """Waits for the records that are on their way, two seconds at most."""
+        if self._sink and self._sink.close(_CLOSE_SECONDS):
             os.close(self._file)
-            self._file = -1
+
+    def _append(self, body: dict[str, object]) -> None:
+        self._reopen()
+        with _turn(self._file) as ours:
+            self._follow() if ours else self._begin()
+            before = self._chain, self._sequence, self._previous
+            line = self._next(body)
+            try:
+                self._write(line)
+            except OSError:
+                self._chain, self._sequence, self._previous = before
+                raise
+            self._end = os.fstat(self._file).st_size if ours else -1
+        self._copy(line)
+
+    def _write(self, line: str) -> None:
+        """All of the line, or nothing of it."""
+        data, size = line.encode(errors="backslashreplace"), os.fstat(self._file).st_size
+        written = os.write(self._file, data)
+        if written < len(data):
+            with suppress(OSError):
+                os.ftruncate(self._file, size)
+            raise OSError("no room for a whole record")
+
+    def _copy(self, line: str) -> None:
+        with suppress(OSError, ValueError):  # a copy, or a terminal that has gone
+            self._stream.write(line)
+            self._stream.flush()
+
+    def _open(self) -> None:
+        # O_APPEND: no write of ours can land on an earlier record.
+        self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOCTTY, 0o600)
 
     def _begin(self) -> None:
         self._chain, self._sequence, self._previous = uuid.uuid4().hex, 0, GENESIS
 
-    def _follow(self) -> None:
-        """Continues the chain at the end of the file, even if another process wrote it."""
-        if os.fstat(self._file).st_size == self._end:
+    def _reopen(self) -> None:
+        """Opens the path anew when its file was renamed. The chain goes on from the last record of the old file."""
+        if self._path.exists() and self._path.stat().st_ino == os.fstat(self._file).st_ino:
             return
-        last = _last_line(self._path)
+        old = self._file
+        self._follow()
+        self._open()
+        self._end = 0
+        os.close(old)
+
+    def _follow(self) -> None:
+        """Goes on where the file ends; another process may have written that."""
+        size = os.fstat(self._file).st_size
+        if size in (0, self._end):
+            return  # in an empty file our chain goes on: its first record names the last hash of the file before
+        last = _last_line(self._file, size)
         try:
             record = json.loads(last)
             self._chain, self._sequence, self._previous = record["chain"], record["sequence"], record["hash"]
         except (ValueError, KeyError, TypeError):
             self._begin()
-        if last and not last.endswith("\n"):
-            os.write(self._file, b"\n")  # a crash cut the line off: `verify` reports it, a new chain begins below
+        if not last.endswith("\n"):
+            os.write(self._file, b"\n")  # cut off by a crash: `verify` says so, and a new chain begins below it
 
     def _next(self, body: dict[str, object]) -> str:
         self._sequence += 1
-        text = _canonical({**body, "chain": self._chain, "sequence": self._sequence, "previous": self._previous})
-        self._previous = _sha256(text)
+        text = canonical({**body, "chain": self._chain, "sequence": self._sequence, "previous": self._previous})
+        self._previous = digest(text)
         return f'{text[:-1]}, "hash": "{self._previous}"}}\n'
 
 
 @contextmanager
 def _turn(file: int) -> Generator[bool]:
-    """Waits briefly for a lock on the file; yields whether it was acquired. A process may hang while it holds it."""
+    """Whether no other process writes meanwhile. A process that stands still in the middle of writing is not waited
+    for: the record begins a chain of its own."""
     ours = _locked(file)
     end = time.monotonic() + _PATIENCE_SECONDS
     while not ours and time.monotonic() < end:
@@ -104,47 +173,11 @@ def _locked(file: int) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks: there, only one process may write to the file
+    except OSError:  # a file system without locks: only one process may keep a trail there
         return True
     return True
 
 
-def _canonical(body: dict[str, object]) -> str:
-    return json.dumps(body, sort_keys=True, ensure_ascii=False)
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def verify(lines: Iterable[str]) -> list[str]:
-    """The problems of a trail, one sentence each; empty if there are none. Skips other log lines."""
-    problems: list[str] = []
-    newest: dict[str, tuple[int, str]] = {}
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
-        if not isinstance(record, dict):
-            if '"audit"' in line:
-                problems.append(f"line {number}: the record is incomplete")
-            continue
-        if record.get("audit") is not True:
-            continue
-        claimed = record.pop("hash", None)
-        if _sha256(_canonical(record)) != claimed:
-            problems.append(f"line {number}: the record was changed after it was written")
-        sequence, previous = newest.get(record.get("chain", ""), (0, GENESIS))
-        if record.get("sequence") != sequence + 1 or record.get("previous") != previous:
-            problems.append(f"line {number}: records before it are missing or out of order")
-        newest[record.get("chain", "")] = (record.get("sequence", 0), str(claimed))
-    return problems
-
-
-def _last_line(path: Path) -> str:
-    with path.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(-min(file.tell(), 65_536), os.SEEK_END)
-        lines = file.read().decode(errors="replace").splitlines(keepends=True)
-    return lines[-1] if lines else ""
+def _last_line(file: int, size: int) -> str:
+    tail = os.pread(file, 65_536, max(0, size - 65_536)).decode(errors="replace")
+    return tail[tail.rstrip("\n").rfind("\n") + 1 :]

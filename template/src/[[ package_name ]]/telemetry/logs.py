@@ -1,14 +1,13 @@
 """Logs: one JSON object per line on stdout, third-party loggers included, secrets masked."""
 
 import logging
-import sys
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from . import traces
+from . import sinks, traces
 
 MASK = "***"
 # Tracebacks leave out local variables: they hold prompts and keys.
@@ -21,7 +20,7 @@ def setup(level: str, secrets: Callable[[], Iterable[str]], stream: TextIO | Non
     Args:
         level: the lowest severity that is logged.
         secrets: returns the values to mask; called for each line, since secrets rotate.
-        stream: the output; stdout by default.
+        stream: the output; by default stdout, through a bounded queue that drops lines while stdout is not read.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -45,11 +44,10 @@ def setup(level: str, secrets: Callable[[], Iterable[str]], stream: TextIO | Non
             _Masked(structlog.processors.JSONRenderer(ensure_ascii=False), secrets),
         ],
     )
-    stream = stream or sys.stdout
     if reconfigure := getattr(stream, "reconfigure", None):
         # Invalid Unicode becomes an escape, which JSON has too: no line is lost or cut.
         reconfigure(encoding="utf-8", errors="backslashreplace")
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(stream or sinks.stdout())
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]

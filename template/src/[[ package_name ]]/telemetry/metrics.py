@@ -32,6 +32,7 @@ MODEL_DURATION = _meter.create_histogram("gen_ai.client.operation.duration", "s"
 DEPENDENCY_DURATION = _meter.create_histogram("dependency.call.duration", "s", "Guarded calls, by outcome")
 DEPENDENCY_RETRIES = _meter.create_counter("dependency.retries", "", "Second and later attempts")
 REJECTED = _meter.create_counter("requests.rejected", "", "Requests refused before any work, by reason")
+SINK_DROPPED = _meter.create_counter("sink.dropped", "", "Log lines and audit records lost, by sink")
 STATE_DEGRADED = _meter.create_gauge("state.degraded", "", "1 while the shared state store cannot be reached")
 
 
