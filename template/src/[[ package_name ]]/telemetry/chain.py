@@ -52,7 +52,7 @@ def verify(lines: Iterable[str], *, follows: str = "", expect: str = "") -> Verd
         record = _record(line, twice)
         if record is None:
             if '"audit"' in line:
-                verdict.problems.append(f"line {number}: not a whole record")
+                verdict.problems.append(f"line {number}: the record is incomplete")
             continue
         if record.get("audit") is not True:
             continue
