@@ -1,4 +1,4 @@
-# Everything a day's work on the template needs. `make` alone lists it; README.md has the same without make.
+# The commands for work on the template. `make` lists them; README.md has them without make.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +8,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## Render the default service, serve it, ask it something (PORT=8001 for another port)
+demo: ## Render the default service, serve it, send it a question (PORT=8001 for another port)
 	@$(PYTHON) scripts/demo.py
 
 .PHONY: test
@@ -30,7 +30,7 @@ bench: .venv/installed ## Measure rendering, the first answer and throughput; pr
 	$(BIN)/python bench/run.py
 
 .PHONY: clean
-clean: ## Remove what the commands above have made
+clean: ## Remove the files that these commands made
 	rm -rf .venv .tools .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/installed: requirements.lock scripts/get_uv.py

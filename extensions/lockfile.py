@@ -1,7 +1,7 @@
 """The generated lock: joins the tested, hash-pinned pieces in locks/ that the answers need.
 
-A piece is two files: `name.in` says what is needed, `name.txt` is its lock (`make lock`). All pieces are compiled
-against the same whole, so a version never differs between two of them; only a marker can.
+A piece is two files: `name.in` lists its requirements, `name.txt` is its lock (`make lock`). All pieces are compiled
+under the same constraints, so two pieces may differ in a package's marker, but never in its version.
 """
 
 import re
@@ -12,9 +12,9 @@ from jinja2 import Environment
 from jinja2.ext import Extension
 
 LOCKS = Path(__file__).parent.parent / "locks"
-# Providers that are reached through another provider's client.
+# Providers that use another provider's client.
 CLIENT_OF = {"openai_compatible": "openai"}
-# These two are read by what base already holds.
+# The base piece reads these two sources.
 SECRETS_WITHOUT_CLIENT = {"env", "files"}
 
 _PIN = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>[^ ;]+)( ; (?P<marker>.+?))?(?= \\\n)")
@@ -22,7 +22,7 @@ _REQUIREMENT = re.compile(r"(?P<name>[a-z0-9-]+)(\[(?P<extras>[a-z0-9,-]+)\])?(?
 
 
 class LockError(ValueError):
-    """The pieces do not fit together: `make lock` was not run for all of them."""
+    """The pieces contradict each other: `make lock` has not compiled all of them."""
 
 
 def pieces(
@@ -32,7 +32,7 @@ def pieces(
     secrets_source: str,
     event_broker: str = "none",
 ) -> list[str]:
-    """Names of the pieces that a service with these answers runs on."""
+    """Names of the pieces that a service with these answers needs at run time."""
     names = ["base", *variants]
     for provider in (model_provider, fallback_provider):
         piece = f"provider-{CLIENT_OF.get(provider, provider)}"
@@ -46,18 +46,18 @@ def pieces(
 
 
 def dev_pieces(variants: Iterable[str], event_broker: str = "none") -> list[str]:
-    """Names of the pieces that the tests and checks of such a service run on."""
+    """Names of the pieces that the tests and checks of such a service need."""
     names = ["dev", *(["dev-serverless"] if "serverless" in variants else [])]
     return [*names, "dev-kafka"] if event_broker == "kafka" else names
 
 
 def joined_lock(names: Iterable[str]) -> str:
-    """The lock of several pieces, line by line what `uv pip compile` gives for all of them at once."""
+    """The lock of several pieces; equals the output of `uv pip compile` for all of them, line by line."""
     return join([(LOCKS / f"{name}.txt").read_text() for name in names])
 
 
 def join(locks: Iterable[str]) -> str:
-    """Join locks by package name. Where one of them needs a package always, a marker in another one goes."""
+    """Join locks by package name. If one lock needs a package without a marker, so does the join."""
     entries: dict[str, tuple[str, str | None, str]] = {}
     for lock in locks:
         for entry in re.split(r"\n(?=[a-z0-9])", lock.strip("\n")):
@@ -76,14 +76,14 @@ def join(locks: Iterable[str]) -> str:
 
 
 def _weaker(one: str | None, other: str | None) -> str | None:
-    """The marker under which either holds, without one where either needs none."""
+    """The marker that holds if either does; None if either is None."""
     if one is None or other is None:
         return None
     return " or ".join(sorted({*one.split(" or "), *other.split(" or ")}))
 
 
 def joined_requirements(names: Iterable[str]) -> list[str]:
-    """What several pieces ask for, each package once, with the extras of all of them."""
+    """The requirements of several pieces: each package once, with the extras of all pieces."""
     needed: dict[str, tuple[set[str], str]] = {}
     for name in names:
         for line in (LOCKS / f"{name}.in").read_text().splitlines():
@@ -94,7 +94,7 @@ def joined_requirements(names: Iterable[str]) -> list[str]:
             extras, bounds = needed.setdefault(requirement["name"], (set(), requirement["bounds"]))
             extras.update(filter(None, (requirement["extras"] or "").split(",")))
             if bounds != requirement["bounds"]:
-                raise LockError(f"locks/{name}.in: {requirement['name']} has other bounds elsewhere.")
+                raise LockError(f"locks/{name}.in: {requirement['name']} has other bounds in another piece.")
     return [
         f"{name}[{','.join(sorted(extras))}]{bounds}" if extras else f"{name}{bounds}"
         for name, (extras, bounds) in sorted(needed.items())
@@ -102,7 +102,7 @@ def joined_requirements(names: Iterable[str]) -> list[str]:
 
 
 class LockfileExtension(Extension):
-    """Gives the template the functions above as globals."""
+    """Makes the functions above globals of the template."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)

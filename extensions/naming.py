@@ -1,6 +1,6 @@
-"""Names: computed defaults for the questions, and what is wrong with an answer.
+"""Names: computed defaults and validators for the questions.
 
-Every `…_problem` function returns a sentence that says what would be accepted, or an empty string.
+Every `…_problem` function returns an empty string, or a sentence that says which answers are accepted.
 """
 
 import json
@@ -17,17 +17,17 @@ from jinja2.ext import Extension
 LOCKS = Path(__file__).parent.parent / "locks"
 SERVICE_NAME_LENGTH = 40
 FALLBACK_NAME = "my-agent"
-# Top-level modules of locked packages that are not called like their package, and pytest's own folder.
+# Top-level modules of locked packages whose names differ from their package's, and pytest's own folder.
 OTHER_MODULES = (
     "azure boolean cyclonedx dateutil dotenv google graphql griffe grpc grpc_status importlinter jwt markdown_it mypyc"
     " nats opentelemetry packageurl proto py pydantic_ai test tests tiktoken_ext yaml"
 )
-# What would mean something in the files an answer ends up in: shell, make, Docker, HTML, Jinja.
+# Marks with a meaning in the files that answers are written into: shell, make, Docker, HTML, Jinja.
 MARKUP = ("\\", "$", "`", "<", ">", "{{", "}}", "{%", "%}", "[[", "]]", "[%", "%]", "[#", "#]")
 
 
 def service_slug(text: str) -> str:
-    """Make a valid service name of any text."""
+    """Make a valid service name from any text."""
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", ascii_text).strip("-")
     slug = re.sub(r"^[0-9-]+", "", slug)[: SERVICE_NAME_LENGTH - len("-agent")].strip("-")
@@ -52,36 +52,36 @@ def service_name_problem(name: str) -> str:
         return "Use single dashes only, such as invoice-agent."
     package = package_name(name)
     if keyword.iskeyword(package) or keyword.issoftkeyword(package):
-        return f"{name} is a word of Python's own; add one, such as {name}-agent."
+        return f"{name} is a keyword of Python; add a word, such as {name}-agent."
     if package in sys.stdlib_module_names:
-        return f"{name} is a module of Python's own; add a word, such as {name}-agent."
+        return f"{name} is a module of Python's standard library; add a word, such as {name}-agent."
     if package in locked_modules():
-        return f"{name} is a package that the service needs itself; add a word, such as {name}-agent."
+        return f"{name} is a package that the service itself needs; add a word, such as {name}-agent."
     return ""
 
 
 def locked_modules() -> set[str]:
-    """Module names that a service must leave to its dependencies."""
+    """Module names that belong to the service's dependencies."""
     locked = "\n".join(path.read_text() for path in LOCKS.glob("*.txt"))
     names = re.findall(r"^([a-z0-9-]+)==", locked, re.M)
     return {*OTHER_MODULES.split(), *(name.replace("-", "_") for name in names)}
 
 
 def text_problem(text: str, length: int) -> str:
-    """Free text is one printable line that means nothing to the files it is written into."""
+    """Free text is one printable line without marks that have a meaning in the files it is written into."""
     if not text.strip():
         return "Write at least one word."
     if text != text.strip() or not text.isprintable():
-        return "Write one line, without control characters and without spaces around it."
+        return "Write one line, without control characters and without spaces at its start or end."
     if len(text) > length:
-        return f"Write at most {length} characters; these are {len(text)}."
+        return f"Write at most {length} characters; the answer has {len(text)}."
     if found := [mark for mark in MARKUP if mark in text]:
         return f"Write plain words, without {' '.join(found)}"
     return ""
 
 
 def email_problem(address: str) -> str:
-    """An e-mail address as people have it; quoted local parts and address literals are left out."""
+    """An ordinary e-mail address; quoted local parts and address literals are not accepted."""
     pattern = r"[A-Za-z0-9]([A-Za-z0-9._+-]*[A-Za-z0-9])?@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}"
     if not re.fullmatch(pattern, address) or len(address) > 254 or ".." in address:
         return "Give one e-mail address, such as team@example.com."
@@ -89,7 +89,7 @@ def email_problem(address: str) -> str:
 
 
 def image_registry_problem(registry: str) -> str:
-    """A registry is a host, perhaps a port, and a path, as in an image reference without name and tag."""
+    """A registry is a host, optionally a port, and a path: an image reference without name and tag."""
     host = r"(localhost|([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]*[a-z0-9])?)(:[0-9]{1,5})?"
     component = r"[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*"
     if not re.fullmatch(rf"{host}(/{component})*", registry) or len(registry) > 128:
@@ -101,19 +101,19 @@ def image_registry_problem(registry: str) -> str:
 
 
 def cost_problem(dollars: float) -> str:
-    """A daily limit is a positive amount that a team could mean."""
+    """A daily limit is a positive amount of at most a million."""
     if not math.isfinite(dollars) or not 0 < dollars <= 1_000_000:
         return "Give an amount above 0 and at most 1000000, such as 50."
     return ""
 
 
 def quoted(text: str) -> str:
-    """A double-quoted string that JSON, YAML, TOML and Python all read as `text` (printable, see `text_problem`)."""
+    """A double-quoted string that JSON, YAML, TOML and Python all read as `text` (printable: see `text_problem`)."""
     return json.dumps(text, ensure_ascii=False)
 
 
 class NamingExtension(Extension):
-    """Gives copier.yml and the template the functions above as filters."""
+    """Makes the functions above filters of copier.yml and of the template."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)

@@ -1,6 +1,7 @@
-"""Re-compiles every lock (`make lock`): the newest versions that all pieces can share, then each piece on them.
+"""Re-compiles every lock (`make lock`): first all pieces together, on the newest versions that they can share, then
+each piece with these versions.
 
-The lock of the template's own tools comes last; it shares nothing with the pieces.
+The lock of the template's own tools comes last; it is independent of the pieces.
 """
 
 import argparse
@@ -10,7 +11,7 @@ from pathlib import Path
 
 LOCKS = Path(__file__).resolve().parent
 ROOT = LOCKS.parent
-# One lock for every platform and every Python from the floor of `requires-python` on, each package in one version.
+# One lock for every platform and every Python that `requires-python` allows; one version per package.
 OPTIONS = [
     "--universal",
     "--python-version=3.11",
@@ -23,7 +24,7 @@ OPTIONS = [
 
 
 def compile_lock(uv: str, sources: list[Path], output: Path, *options: str) -> None:
-    """Write the lock of these `.in` files."""
+    """Write the lock of the `sources`."""
     subprocess.run(
         [uv, "pip", "compile", *OPTIONS, *options, "--output-file", str(output), *map(str, sources)],
         check=True,
@@ -45,7 +46,7 @@ def main() -> None:
             print(f"locks/{output.name}: {output.read_text().count('==')} packages")
         versions = [line.split()[0] for line in whole.read_text().splitlines() if "==" in line]
         if len(versions) != len({pin.split("==")[0] for pin in versions}):
-            raise SystemExit("A package is locked in two versions; narrow its bounds, the pieces cannot be joined.")
+            raise SystemExit("A package is locked in two versions, so the pieces cannot be joined; narrow its bounds.")
     compile_lock(uv, [ROOT / "pyproject.toml"], ROOT / "requirements.lock", "--upgrade")
     print("requirements.lock")
 

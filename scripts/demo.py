@@ -1,6 +1,6 @@
-"""Renders the default service into a temporary folder, serves it and asks it something (`make demo`).
+"""Renders the default service into a temporary folder, serves it and sends it a question (`make demo`).
 
-Needs Python 3.11, git and a package index; no key, no server. Installs into .tools and the temporary folder only.
+Needs Python 3.11, git and a package index; no key, no server. Installs only into .tools and the temporary folder.
 """
 
 import json
@@ -19,13 +19,13 @@ from get_uv import ROOT, TOOLS, ToolMissing, uv_path
 
 QUESTION = "Convert 12 km to miles."
 START_SECONDS = 60
-# A proxy of this shell is not asked for an address on this machine.
+# Bypass the shell's proxy: the service is on this machine.
 HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 SERVICE = "my-agent"
 
 
 class DemoFailed(Exception):
-    """One sentence for the person at the terminal."""
+    """The demo cannot go on. The message is one sentence for the user."""
 
 
 def step(text: str) -> None:
@@ -33,21 +33,21 @@ def step(text: str) -> None:
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> None:
-    """Run a command quietly; what it said is shown only when it fails."""
+    """Run a command; show its output only if it fails."""
     done = subprocess.run(
         list(map(str, command)), cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         print(done.stdout, done.stderr, sep="\n", file=sys.stderr)
-        raise DemoFailed(f"`{Path(command[0]).name} {command[1]}` failed; what it said stands above.")
+        raise DemoFailed(f"`{Path(command[0]).name} {command[1]}` failed; see its output above.")
 
 
 def check_machine(wanted: str) -> int:
-    """Say what would stop the demo halfway before it starts. Gives the port."""
-    if sys.version_info < (3, 11):  # noqa: UP036 — the one place where an older one may turn up
+    """Check the requirements before the demo starts. Returns the port."""
+    if sys.version_info < (3, 11):  # noqa: UP036 — only here may an older Python turn up
         raise DemoFailed(f"This needs Python 3.11 or later; {sys.executable} is {sys.version.split()[0]}.")
     if not shutil.which("git"):
-        raise DemoFailed("This needs git, which is not on PATH (Debian: apt-get install git).")
+        raise DemoFailed("This needs git, which is not on PATH (on Debian: apt-get install git).")
     port = int(wanted) if wanted.isascii() and wanted.isdigit() else 0
     if not 0 < port < 65_536:
         raise DemoFailed(f"PORT must be a number from 1 to 65535, not {wanted!r}.")
@@ -61,7 +61,7 @@ def check_machine(wanted: str) -> int:
 
 
 def render(uv: str, project: Path) -> None:
-    """What `copier copy` does for a user, with a copier of our own in .tools."""
+    """Do the work of `copier copy`, with a copier in .tools."""
     copier = TOOLS / "copier"
     run(uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, copier)
     tools = ["copier", "copier-template-extensions"]
@@ -70,7 +70,7 @@ def render(uv: str, project: Path) -> None:
 
 
 def install(uv: str, project: Path) -> None:
-    """What `make install` does in the project, without its development tools."""
+    """Do the work of the project's `make install`, without the development tools."""
     venv = project / ".venv"
     run(uv, "venv", "--quiet", "--python", sys.executable, venv)
     run(uv, "pip", "sync", "--quiet", "--python", venv, "--require-hashes", project / "requirements.lock")
@@ -79,7 +79,7 @@ def install(uv: str, project: Path) -> None:
 
 def serve(project: Path, port: int) -> subprocess.Popen[str]:
     """Start the service and wait until it is ready."""
-    # Settings are read from the environment: give it only what it needs, not what this shell happens to hold.
+    # The service reads settings from the environment, so it gets only these variables of the shell.
     environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     log = (project / "demo.log").open("w")
     service = subprocess.Popen(
@@ -90,7 +90,7 @@ def serve(project: Path, port: int) -> subprocess.Popen[str]:
         stdout=log,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,  # Ctrl-C reaches this script only, which then stops the service
+        start_new_session=True,  # Ctrl-C reaches only this script, which then stops the service
     )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and service.poll() is None:
@@ -101,7 +101,7 @@ def serve(project: Path, port: int) -> subprocess.Popen[str]:
             time.sleep(0.05)
     stop(service)
     print("".join((project / "demo.log").read_text().splitlines(keepends=True)[-20:]), file=sys.stderr)
-    raise DemoFailed(f"The service did not get ready; its last lines stand above, all of them in {project}/demo.log.")
+    raise DemoFailed(f"The service did not get ready. Its last lines are above; the whole log is {project}/demo.log.")
 
 
 def ask(port: int) -> str:
@@ -129,21 +129,21 @@ def main() -> None:
     uv = uv_path()
     step("copier renders the default service")
     render(uv, project)
-    step("uv installs what its lock names")
+    step("uv installs the locked packages")
     install(uv, project)
     step("the service starts, with the offline model")
     service = serve(project, port)
     try:
-        step("it is asked over HTTP")
+        step("the demo sends a question over HTTP")
         answer = ask(port)
         step("done\n")
         print(f"question  {QUESTION}\nanswer    {answer}\n")
-        print(f"address   http://127.0.0.1:{port} (POST /v1/runs; /docs lists all of it)\nproject   {project}")
+        print(f"address   http://127.0.0.1:{port} (POST /v1/runs; /docs lists all routes)\nproject   {project}")
         if sys.stdin.isatty() and sys.stdout.isatty():
             print("stop      Ctrl-C", flush=True)
             service.wait()
         else:
-            print(f"stopped   no terminal here; again with: cd {project} && make run", flush=True)
+            print(f"stopped   since there is no terminal; start again: cd {project} && make run", flush=True)
     finally:
         stop(service)
 

@@ -1,6 +1,6 @@
-"""Finds a uv or, where there is none, installs the locked one into .tools. Prints its path.
+"""Finds a uv; if there is none, installs the locked one into .tools. Prints its path.
 
-Standard library only: this runs on a machine that has nothing else.
+Uses only the standard library, so that it runs on any machine with Python.
 """
 
 import os
@@ -15,11 +15,11 @@ LOCK = ROOT / "locks" / "uv.txt"
 
 
 class ToolMissing(Exception):
-    """Something that only the person at the machine can install."""
+    """A tool is missing that only the user can install."""
 
 
 def uv_path() -> str:
-    """The uv of the variable UV, the one on PATH, the project's own, or the project's own after installing it."""
+    """The uv of the variable UV, else the one on PATH, else the one in .tools, which is installed if need be."""
     own = TOOLS / "bin" / "uv"
     for candidate in (os.environ.get("UV"), shutil.which("uv"), own):
         if candidate and runs([str(candidate), "--version"]):
@@ -27,19 +27,19 @@ def uv_path() -> str:
     print("No uv on PATH: installing one into .tools", file=sys.stderr)
     install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile", "--require-hashes"]
     install += ["--requirement", str(LOCK)]
-    # This Python's own pip is the fast way; where it has none, as on Debian, a virtual environment brings one.
+    # This Python's own pip is faster. If it has none, as on Debian, a virtual environment brings one.
     if runs([sys.executable, *install, "--target", str(TOOLS), "--upgrade"]):
         return str(own)
     if not runs([sys.executable, "-m", "venv", "--clear", str(TOOLS)]):
         shutil.rmtree(TOOLS, ignore_errors=True)
-        raise ToolMissing("Python's venv module is incomplete here; install it (Debian: apt-get install python3-venv).")
+        raise ToolMissing("Python's venv module is incomplete; install it (on Debian: apt-get install python3-venv).")
     if subprocess.run([TOOLS / "bin" / "python", *install], check=False).returncode != 0:
-        raise ToolMissing("uv could not be installed (pip says why above); check the network and pip's index settings.")
+        raise ToolMissing("pip could not install uv, see above; check the network and pip's index settings.")
     return str(own)
 
 
 def runs(command: list[str]) -> bool:
-    """Whether a command can be started and ends well; a version manager's shim may be there and still fail."""
+    """Whether a command starts and succeeds; a version manager's shim may exist and still fail."""
     try:
         return (
             subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0

@@ -6,7 +6,7 @@ Answers = dict[str, Any]
 
 DEFAULT: Answers = {}
 
-# The other end of every question, with as much punctuation in free text as is accepted.
+# The opposite of every default, with as much punctuation in free text as the validators accept.
 FULL: Answers = {
     "project_name": 'L\'Été & Co: "Facturation" #1, 100 %',
     "service_name": "ete-facturation",
@@ -24,7 +24,7 @@ FULL: Answers = {
     "python_version": "3.11",
 }
 
-# Every provider, every secret source and every broker once, for what takes no long time.
+# Every provider, every secret source and every broker once, for the fast tests.
 OTHERS: list[Answers] = [
     {
         "model_provider": "google",
@@ -47,7 +47,7 @@ OTHERS: list[Answers] = [
     {"secrets_source": "files", "ci": "none", "variants": ["queue"]},
 ]
 
-# AWS Lambda alone and with either other door, with every kind of model access that its template knows.
+# AWS Lambda in each combination of variants, with every kind of model access that its SAM template knows.
 SERVERLESS: list[Answers] = [
     {"variants": ["serverless"], "secrets_source": "aws"},
     {"variants": ["gateway", "serverless"], "model_provider": "bedrock", "python_version": "3.11", "ci": "gitlab"},

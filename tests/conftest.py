@@ -1,4 +1,4 @@
-"""Rendered projects, made once a session, and the environment of somebody who has just cloned."""
+"""Fixtures: projects, rendered once per session, and the clean environment of a user."""
 
 import os
 import shutil
@@ -21,13 +21,13 @@ Render = Callable[[Answers], Path]
 
 @pytest.fixture(scope="session")
 def copier_template_paths() -> list[str]:
-    """What pytest-copier takes over into its clean copy of the template."""
+    """The paths that pytest-copier copies into its clean copy of the template."""
     return ["copier.yml", "extensions", "locks", "template"]
 
 
 @pytest.fixture(scope="session")
 def render(copier_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
-    """Render a project with these answers, or give the one that was rendered with them before."""
+    """Render a project with these answers; the same answers give the same project."""
     projects: dict[str, Path] = {}
 
     def rendered(answers: Answers) -> Path:
@@ -43,7 +43,7 @@ def render(copier_template: Path, tmp_path_factory: pytest.TempPathFactory) -> R
 
 @pytest.fixture(scope="session")
 def user_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a user who has uv, and nothing of this test run."""
+    """The environment of a user with uv on PATH, without traces of this test run."""
     tools = tmp_path_factory.mktemp("tools")
     (tools / "uv").symlink_to(UV)
     environment = clean_environment()
@@ -51,17 +51,17 @@ def user_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]
 
 
 def clean_environment() -> dict[str, str]:
-    """This process' environment without what a test run, a virtual environment or make has put there."""
+    """This process' environment without the variables of a test run, a virtual environment or make."""
     ours = ("PYTEST_", "MAKE", "MFLAGS", "VIRTUAL_ENV", "GIT_", "UV", "PYTHONPATH", "COPIER_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours) and "__" not in name}
-    # uv's settings that say where packages come from are the machine's; where it keeps them is shared between tests.
+    # Keep uv's settings: the package index is the machine's, and all tests share the cache.
     kept = {name: value for name, value in os.environ.items() if name.startswith("UV_")}
     path = [folder for folder in environment["PATH"].split(os.pathsep) if Path(folder) != TOOLS]
     return environment | kept | {"PATH": os.pathsep.join(path)}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What has to be alone on the machine comes first, what waits for `own_tests` comes last."""
+    """Tests that must run alone come first; tests that wait for `own_tests` come last."""
     items.sort(key=lambda item: (not item.get_closest_marker("alone"), waits(item)))
 
 
@@ -71,14 +71,14 @@ def waits(item: pytest.Item) -> bool:
 
 @pytest.fixture(autouse=True)
 def _beside(request: pytest.FixtureRequest) -> None:
-    """Begins `own_tests`, if they are asked for, as soon as nothing has to be alone any more."""
+    """Starts `own_tests`, if a test needs them, after the last test that must run alone."""
     if not request.node.get_closest_marker("alone") and any(map(waits, request.session.items)):
         request.getfixturevalue("own_tests")
 
 
 @pytest.fixture(scope="session")
 def own_tests(render: Render, user_environment: dict[str, str]) -> Iterator[dict[str, Future[str]]]:
-    """The tests of rendered projects, one after the other, beside all others here: they wait most of the time."""
+    """Runs the rendered projects' own tests, one project after another, in parallel with this suite."""
 
     def tested(project: Project) -> str:
         project.run("make", "install")
@@ -91,7 +91,7 @@ def own_tests(render: Render, user_environment: dict[str, str]) -> Iterator[dict
 
 @pytest.fixture(scope="session", params=[DEFAULT, FULL], ids=label)
 def installed(request: pytest.FixtureRequest, render: Render, user_environment: dict[str, str]) -> "Project":
-    """A rendered project, under git as its team would have it, with its environment installed by its own Makefile."""
+    """A rendered project under git, with its environment installed by its own Makefile."""
     project = under_git(render(request.param), "installed", user_environment)
     project.run("make", "install")
     return project
@@ -105,7 +105,7 @@ class Project:
         self.environment = environment
 
     def run(self, *command: str) -> str:
-        """Run a command as its user would; its output becomes the failure's text."""
+        """Run a command as a user would; if it fails, its output is the failure's text."""
         done = subprocess.run(
             command,
             cwd=self.path,
@@ -122,7 +122,7 @@ class Project:
 
 
 def under_git(rendered: Path, name: str, environment: dict[str, str]) -> Project:
-    """A copy of a rendered project, committed as its team would."""
+    """A copy of a rendered project, committed to git."""
     project = Project(rendered.with_name(name), environment)
     shutil.copytree(rendered, project.path)
     project.run("git", "init", "--quiet")

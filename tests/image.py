@@ -1,7 +1,7 @@
 """Builds a rendered Dockerfile without a daemon and without a registry, and runs the image as an orchestrator would.
 
-buildah builds; a Debian made by debootstrap stands in for the base images, which are build arguments. The image then
-runs in a mount namespace of its own: read-only root, /tmp in memory, nobody's user id, no capabilities.
+buildah builds it, on a Debian made by debootstrap instead of the base images (build arguments). The image runs in its
+own mount namespace: read-only root, /tmp in memory, an unprivileged user id, no capabilities.
 """
 
 import json
@@ -18,7 +18,7 @@ BUILDAH = ["buildah", "--root", str(STORAGE), "--runroot", str(STORAGE / "run"),
 BASE = "localhost/stand-in-for-base:1"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
-# $1 is the root, the rest is `env -i`'s: variables and the command.
+# $1 is the root; the other arguments are the variables and the command for `env -i`.
 ENTER = """
 root=$1; shift
 mount --bind "$root" "$root"
@@ -30,7 +30,7 @@ exec chroot --userspec="$USER_IDS" "$root" /usr/bin/env -i "$@"
 
 
 def why_not() -> str:
-    """Why no image can be built here, or an empty string."""
+    """The reason why this machine cannot build images; empty if it can."""
     if os.geteuid() != 0:
         return "building an image without a daemon needs root (CI runs as root)"
     missing = [tool for tool in ("buildah", "debootstrap", "unshare") if not shutil.which(tool)]
@@ -45,7 +45,7 @@ def buildah(*arguments: str | Path) -> str:
 
 
 def make_base(folder: Path) -> None:
-    """A minimal Debian with Python, once a clone."""
+    """Makes a minimal Debian image with Python, once per clone."""
     if buildah("images", "--quiet", "--filter", f"reference={BASE}"):
         return
     root = folder / "base"
@@ -53,7 +53,7 @@ def make_base(folder: Path) -> None:
     subprocess.run(
         ["debootstrap", "--variant=minbase", packages, "stable", root], check=True, stdout=subprocess.DEVNULL
     )
-    # As a company's base image would: this machine's certificates, behind which its package index is.
+    # Like a company's base image, it has this machine's certificates: the package index may need them.
     shutil.copy(CERTIFICATES, root / CERTIFICATES.relative_to("/"))
     container = buildah("from", "scratch")
     buildah("copy", "--quiet", container, root, "/")
@@ -74,7 +74,7 @@ class Image:
         self.root = Path(buildah("mount", self.container))
 
     def start(self, command: list[str], **settings: str) -> subprocess.Popen[str]:
-        """Start a command with the image's environment and these settings on top."""
+        """Start a command with the image's environment and these additional settings."""
         variables = [*self.config["Env"], *(f"{name}={value}" for name, value in settings.items())]
         return subprocess.Popen(
             ["unshare", "--mount", "sh", "-euc", ENTER, "sh", self.root, *variables, *command],
@@ -86,7 +86,7 @@ class Image:
         )
 
     def run(self, command: list[str], **settings: str) -> tuple[int, str]:
-        """Run a command to its end; its exit code and what it said."""
+        """Run a command to its end; returns its exit code and output."""
         with self.start(command, **settings) as process:
             output, _ = process.communicate(timeout=30)
             return process.returncode, output

@@ -1,4 +1,4 @@
-"""Everything around a generated service is broken on purpose: its own chaos suite, of the gateway and of the queue.
+"""Runs the generated projects' chaos suites, which break everything around the gateway and the queue on purpose.
 
 They take the better part of ten minutes each, so `make test` at a desk leaves them to CI and to `make chaos` in a
 project.
@@ -26,12 +26,12 @@ def test_a_generated_service_survives_its_chaos_suite(
     project = under_git(render(answers), "chaos", user_environment)
     project.run("make", "install")
     project.run(".venv/bin/pytest", suite)  # as `make chaos` does
-    with capsys.disabled():  # the figures belong into CI's log
+    with capsys.disabled():  # CI's log shows the figures
         print(project.path.joinpath("chaos-report.md").read_text())
 
 
 @pytest.mark.skipif("CI" not in os.environ, reason="four minutes; CI runs it, as its servers are not on every desk")
-def test_nothing_is_lost_on_the_way_from_and_to_a_broker(render: Render, user_environment: dict[str, str]) -> None:
+def test_no_event_and_no_task_of_a_broker_is_lost(render: Render, user_environment: dict[str, str]) -> None:
     brokers = ("rabbitmq", "nats")
     projects = [
         under_git(render({"variants": ["queue"], "event_broker": broker}), broker, user_environment)
@@ -42,13 +42,13 @@ def test_nothing_is_lost_on_the_way_from_and_to_a_broker(render: Render, user_en
         project.run("make", "install")
         return project.run(".venv/bin/pytest", "tests/queue/test_broker.py")
 
-    with ThreadPoolExecutor() as both:  # they wait most of the time
+    with ThreadPoolExecutor() as both:  # the tests mostly wait
         for passed in both.map(tested, projects):
             assert " passed" in passed
             assert "skipped" not in passed
 
 
-@pytest.mark.parametrize("secrets_source", ["aws", "gcp", "azure"])  # the full project, which has Vault, runs its own
+@pytest.mark.parametrize("secrets_source", ["aws", "gcp", "azure"])  # the full project tests Vault
 def test_a_secret_store_is_read_by_its_own_client(
     secrets_source: str, render: Render, user_environment: dict[str, str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""The first run, exactly as the README says it: from a fresh clone, with an empty HOME and without a terminal."""
+"""The first run, exactly as in the README: from a fresh clone, with an empty HOME and without a terminal."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from conftest import ROOT, TOOLS, clean_environment
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of this repository, with changes that are not committed yet."""
+    """A clone of this repository, with its uncommitted changes."""
     clone = tmp_path_factory.mktemp("clone") / "agent-template"
     subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
     listed = subprocess.check_output(["git", "ls-files", "-com", "--exclude-standard"], cwd=ROOT, text=True)
@@ -27,11 +27,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def newcomer(tmp_path: Path) -> dict[str, str]:
-    """Somebody's environment on the first day: an empty HOME; only the package cache is this machine's."""
+    """A newcomer's environment: an empty HOME; only the package cache is this machine's."""
     home = tmp_path / "home"
     home.mkdir()
     cache = os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv"))
-    # The interpreter itself: a version manager's shims look for their settings in HOME.
+    # The interpreter's real path: a version manager's shims look for their settings in HOME.
     python = Path(sys.base_prefix) / "bin"
     environment = clean_environment()
     return environment | {
@@ -73,7 +73,7 @@ def test_make_demo_answers_a_question_and_stops(clone: Path, newcomer: dict[str,
     assert (Path(project[1]) / "src" / "my_agent").is_dir()
     shutil.rmtree(Path(project[1]).parent)
     with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", port)) != 0, "the service is still there"
+        assert probe.connect_ex(("127.0.0.1", port)) != 0, "the service still runs"
     assert list(Path(newcomer["HOME"]).rglob("*.py")) == [], "something was installed outside the project"
 
 
@@ -86,7 +86,7 @@ def test_a_busy_port_is_one_sentence(clone: Path, newcomer: dict[str, str]) -> N
 
 
 @pytest.mark.parametrize("port", ["http", "0", "70000", ""])
-def test_a_port_that_is_none_is_one_sentence(clone: Path, newcomer: dict[str, str], port: str) -> None:
+def test_an_invalid_port_is_one_sentence(clone: Path, newcomer: dict[str, str], port: str) -> None:
     done = demo(clone, newcomer | {"PORT": port}, sys.executable, "scripts/demo.py")
     assert done.returncode == 1
     assert done.stdout == f"PORT must be a number from 1 to 65535, not {port!r}.\n"

@@ -1,4 +1,4 @@
-"""A rendered project as its team has it on the first day: installed, clean, green, and running."""
+"""A rendered project on its first day: it installs, its lint, types and tests are clean."""
 
 import shutil
 from concurrent.futures import Future
@@ -27,7 +27,7 @@ def test_make_alone_lists_the_commands(installed: Project) -> None:
     assert all(f"make {target} " in listed for target in ("run", "test", "lint"))
 
 
-def test_its_hooks_are_understood(installed: Project) -> None:
+def test_its_pre_commit_hooks_are_valid(installed: Project) -> None:
     installed.run(".venv/bin/pre-commit", "validate-config", ".pre-commit-config.yaml")
 
 
@@ -36,7 +36,7 @@ def test_locking_again_changes_nothing(installed: Project) -> None:
     assert installed.run("git", "status", "--porcelain", "--", "requirements.lock", "requirements-dev.lock") == ""
 
 
-def test_its_documents_of_settings_are_those_of_its_settings(installed: Project) -> None:
+def test_its_pages_of_settings_match_its_settings(installed: Project) -> None:
     before = installed.path.joinpath(".env.example").read_text()
     installed.run("make", "config")
     assert installed.path.joinpath(".env.example").read_text() == before

@@ -1,4 +1,4 @@
-"""The rendered Dockerfile, built and run: nobody's user, a read-only root, a clean exit."""
+"""The rendered Dockerfile, built and run: an unprivileged user, a read-only root, a clean exit."""
 
 import re
 import shutil
@@ -54,7 +54,7 @@ def wait_until_ready(service: "subprocess.Popen[str]", port: int) -> None:
     pytest.fail(f"not ready:\n{service.communicate()[0]}")
 
 
-def test_the_image_says_how_it_wants_to_be_run(built: Image) -> None:
+def test_the_image_declares_user_port_and_health_check(built: Image) -> None:
     user, _, group = built.config["User"].partition(":")
     assert user.isdigit()
     assert int(user) >= 10_000
@@ -68,7 +68,7 @@ def test_the_image_says_how_it_wants_to_be_run(built: Image) -> None:
     assert labels["org.opencontainers.image.licenses"] == FULL["license"]
 
 
-def test_it_serves_on_a_read_only_root_as_nobody_and_leaves_in_peace(built: Image, port: int) -> None:
+def test_it_serves_on_a_read_only_root_without_privileges_and_exits_cleanly(built: Image, port: int) -> None:
     settings = {
         "ENVIRONMENT": "development",
         "PORT": str(port),
@@ -90,14 +90,14 @@ def test_its_health_check_fails_when_nothing_answers(built: Image, port: int) ->
     assert code == 1
 
 
-def test_it_refuses_to_keep_tasks_where_nothing_can_be_written(built: Image) -> None:
+def test_it_refuses_a_task_database_on_a_read_only_file_system(built: Image) -> None:
     code, output = built.run(built.config["Cmd"], ENVIRONMENT="development")
     assert code == 2, output
     assert "QUEUE__DATABASE_URL: the folder" in output
     assert "Traceback" not in output
 
 
-def test_it_refuses_to_start_in_production_without_what_it_needs(built: Image) -> None:
+def test_it_refuses_to_start_in_production_without_required_settings(built: Image) -> None:
     code, output = built.run(built.config["Cmd"])
     assert code == 2, output
     assert "MODEL__PRIMARY" in output
@@ -113,7 +113,7 @@ def test_it_holds_the_service_and_no_build_tools(built: Image) -> None:
     assert list(ours[0].rglob("*.pyc")), "byte code is not compiled"
 
 
-def test_no_secret_of_the_machine_that_built_it_is_in_it(built: Image) -> None:
+def test_it_holds_no_secret_of_the_build_machine(built: Image) -> None:
     looked = [
         "grep",
         "--recursive",
@@ -128,7 +128,7 @@ def test_no_secret_of_the_machine_that_built_it_is_in_it(built: Image) -> None:
     assert CANARY not in str(built.config)
 
 
-def test_none_of_its_files_can_be_changed_by_its_user(built: Image) -> None:
+def test_its_user_can_change_none_of_its_files(built: Image) -> None:
     writable = [
         path
         for path in (built.root / "app").rglob("*")
@@ -137,10 +137,10 @@ def test_none_of_its_files_can_be_changed_by_its_user(built: Image) -> None:
     assert writable == []
 
 
-def test_another_build_differs_by_what_was_changed_and_by_nothing_else(
+def test_another_build_differs_only_in_the_changed_files(
     built: Image, render: Render, tmp_path: Path
 ) -> None:
-    """Of the same version: neither the time of the build nor a cache of an earlier one may show."""
+    """For the same version: the time of the build and caches of earlier builds leave no trace."""
     shutil.copytree(render(FULL), tmp_path / "project")
     (tmp_path / "project" / "src" / PACKAGE / "added.py").write_text("ADDED = True\n")
     again = Image(tmp_path / "project", "localhost/rendered:again")
@@ -158,7 +158,9 @@ def test_another_build_differs_by_what_was_changed_and_by_nothing_else(
 
 
 def _is_of_the_same_source(line: str) -> bool:
-    """Whether this is byte code, with the same digest of its source: CPython marks in it which objects happened to be
-    referred to elsewhere when it was written, which now and then is not the same."""
+    """Whether a line is byte code with an unchanged digest of its source.
+
+    The byte code itself may differ: CPython marks objects in it that had other references when it was written.
+    """
     named = re.fullmatch(r"Files (.+\.pyc) and (.+\.pyc) differ", line)
     return named is not None and len({Path(name).read_bytes()[:16] for name in named.groups()}) == 1

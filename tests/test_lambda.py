@@ -1,4 +1,4 @@
-"""What goes to AWS Lambda: the SAM templates under every linter and SAM's own transformation, and the zip.
+"""Delivery to AWS Lambda: the SAM templates, checked by linters and SAM's own transformation, and the zip.
 
 The linters have hundreds of dependencies, so that none is in a lock: uv runs each in an environment of its own.
 """
@@ -19,9 +19,9 @@ from conftest import ROOT, UV, Project, Render
 
 CHECKOV = "checkov==3.3.30"
 SAM = "aws-sam-translator==1.115.0"
-# The one that generated projects lint with.
+# The version that generated projects lint with.
 [CFN_LINT] = re.findall(r"^cfn-lint==\S+", (ROOT / "locks" / "dev-serverless.txt").read_text(), re.MULTILINE)
-# As `sam package` leaves it, when the zip is uploaded.
+# The template's state after `sam package` has uploaded the zip.
 TRANSFORM = """
 import json, logging, sys
 from samtranslator.translator.transform import transform
@@ -65,7 +65,7 @@ def tool(*command: str, text: str = "", folder: Path = ROOT) -> str:
 
 
 def transformed(project: Path, packaging: str, **parameters: str) -> dict[str, Any]:
-    """The resources that CloudFormation makes of a template."""
+    """The resources that CloudFormation creates from a template."""
     text = (project / "deploy" / "serverless" / f"{packaging}.yaml").read_text()
     text = re.sub(r"CodeUri: .*", "CodeUri: s3://bucket/key", text)
     command = ["run", "--quiet", "--no-project", "--isolated", "--with", SAM, "--with", "pyyaml", "python", "-Wignore"]
@@ -81,7 +81,7 @@ def test_the_templates_are_valid(answers: Answers, render: Render) -> None:
 
 @every_combination
 def test_the_templates_are_secure(answers: Answers, render: Render) -> None:
-    # From inside: it takes a path of forty letters and slashes for a secret.
+    # Run inside the project: the checker takes a path of forty letters and slashes for a secret.
     options = ("--directory=.", "--framework=cloudformation", "--compact", "--quiet", "--skip-download")
     tool("tool", "run", "--quiet", CHECKOV, *options, folder=render(answers) / "deploy" / "serverless")
 
@@ -100,7 +100,7 @@ def test_sam_makes_aliases_that_codedeploy_shifts_and_shifts_back(
         properties = resources[group]["Properties"]
         assert "DEPLOYMENT_STOP_ON_ALARM" in properties["AutoRollbackConfiguration"]["Events"]
         assert properties["AlarmConfiguration"]["Alarms"]
-    # Whatever calls a function does so through its alias.
+    # Every caller of a function uses its alias.
     for each in resources.values():
         if each["Type"] in ("AWS::Lambda::EventSourceMapping", "AWS::Lambda::Permission"):
             assert each["Properties"]["FunctionName"]["Ref"] in aliases
@@ -132,7 +132,7 @@ def snapstart(render: Render) -> list[bool]:
     return ["SnapStart" in transformed(render(answers), "template")["Api"]["Properties"] for answers in SERVERLESS]
 
 
-def test_snapshots_are_taken_where_the_runtime_can(snapstart: list[bool]) -> None:
+def test_snapstart_is_on_if_the_runtime_supports_it(snapstart: list[bool]) -> None:
     assert snapstart == [answers.get("python_version") != "3.11" for answers in SERVERLESS]
 
 
@@ -148,7 +148,7 @@ def test_the_same_commit_gives_the_same_zip(render: Render, user_environment: di
     assert digests[0] == digests[1]
 
 
-def test_the_scripts_need_uv_alone(render: Render) -> None:
+def test_the_scripts_need_only_uv(render: Render) -> None:
     for script in ("deploy", "rollback"):
         shown = tool(
             "run", "--quiet", "--no-project", "--isolated", f"{render(SERVERLESS[0])}/scripts/{script}.py", "--help"

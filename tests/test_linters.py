@@ -1,4 +1,4 @@
-"""The linters of every format, over this repository and over rendered projects, all offline."""
+"""The linter of every format, on this repository and on rendered projects, all offline."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ def trees(render: Render) -> list[Path]:
 
 
 def lint(trees: list[Path], patterns: str, tool: str, *options: str) -> None:
-    """Run a linter over the files of these patterns, of which there must be some."""
+    """Run a linter on the files that match the patterns; at least one file must match."""
     files = sorted(path for tree in trees for pattern in patterns.split() for path in tree.glob(pattern))
     assert files, f"nothing to check: {patterns}"
     path = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"  # jactionlint looks for shellcheck there
@@ -32,7 +32,7 @@ def test_workflows_have_no_mistakes(trees: list[Path]) -> None:
     lint(trees, ".github/workflows/*.yml", "jactionlint", "--profile=correctness", "--strict-exit")
 
 
-def test_workflows_give_no_more_than_they_need(trees: list[Path]) -> None:
+def test_workflows_grant_least_privilege(trees: list[Path]) -> None:
     lint(trees, ".github/workflows/*.yml", "zizmor", "--offline", "--quiet", "--persona=pedantic")
 
 

@@ -1,4 +1,4 @@
-"""The joined lock is line by line what uv compiles, and refuses pieces that do not fit together."""
+"""The joined lock equals uv's, line by line; pieces that contradict each other are refused."""
 
 import subprocess
 from itertools import combinations
@@ -112,7 +112,7 @@ def test_a_join_equals_what_uv_compiles(selection: list[str], tmp_path: Path) ->
 
 
 def compiled(sources: list[Path], versions: str, folder: Path, *options: str) -> str:
-    """What uv makes of these sources where the versions are given (from its cache: the index need not be asked)."""
+    """uv's lock of these sources with the versions given; uv reads its cache, so no index is needed."""
     constraint = folder / "versions.txt"
     constraint.write_text(versions)
     command: list[str | Path] = [UV, "pip", "compile", "--universal", "--python-version=3.11", "--fork-strategy=fewest"]

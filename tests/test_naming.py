@@ -1,4 +1,4 @@
-"""Names and validators: whatever is typed, the default is good and a refusal says what would be accepted."""
+"""Names and validators: computed defaults are always valid, and a refusal says which answers are accepted."""
 
 import ast
 import json
@@ -63,16 +63,16 @@ def test_slug_keeps_what_it_can(text: str, slug: str) -> None:
         ("agént", "at most 40 lowercase"),
         ("a" * 41, "at most 40 lowercase"),
         ("my--agent", "single dashes"),
-        ("class", "word of Python's own"),
-        ("match", "word of Python's own"),
-        ("json", "module of Python's own"),
-        ("fastapi", "needs itself"),
-        ("pydantic-ai", "needs itself"),
-        ("opentelemetry", "needs itself"),
-        ("tests", "needs itself"),
+        ("class", "keyword of Python"),
+        ("match", "keyword of Python"),
+        ("json", "standard library"),
+        ("fastapi", "itself needs"),
+        ("pydantic-ai", "itself needs"),
+        ("opentelemetry", "itself needs"),
+        ("tests", "itself needs"),
     ],
 )
-def test_refused_service_names_say_what_would_be_accepted(name: str, reason: str) -> None:
+def test_a_refusal_of_a_service_name_says_which_names_are_accepted(name: str, reason: str) -> None:
     assert reason in naming.service_name_problem(name)
 
 
@@ -94,12 +94,12 @@ def test_plain_words_and_punctuation_are_accepted(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", " ", " a", "a\nb", "a\x00", "a\u202eb", "{{ x }}", "[[ x ]]", "[% x %]", "$(id)", "`id`", "<b>", "\\"]
 )
-def test_text_that_means_something_to_a_file_is_refused(text: str) -> None:
+def test_text_with_marks_of_a_file_format_is_refused(text: str) -> None:
     assert naming.text_problem(text, 60) != ""
 
 
-def test_too_long_a_text_is_told_its_length() -> None:
-    assert naming.text_problem("a" * 200, 60) == "Write at most 60 characters; these are 200."
+def test_a_refusal_of_a_long_text_names_its_length() -> None:
+    assert naming.text_problem("a" * 200, 60) == "Write at most 60 characters; the answer has 200."
 
 
 @pytest.mark.parametrize("address", ["a@b.co", "team+agents@sub.example.com", "first.last@example.org"])
@@ -111,7 +111,7 @@ def test_email_addresses_are_accepted(address: str) -> None:
     "address",
     ["", "team", "team@", "@example.com", "a b@example.com", "a@b", 'a"@b.co', "a..b@c.de", "a@b.co\n", "a@b_c.de"],
 )
-def test_what_is_no_email_address_is_refused(address: str) -> None:
+def test_invalid_email_addresses_are_refused(address: str) -> None:
     assert "team@example.com" in naming.email_problem(address)
 
 
@@ -134,10 +134,10 @@ def test_registries_are_accepted(registry: str) -> None:
         "x.io/y\n",
     ],
 )
-def test_what_is_no_registry_is_refused(registry: str) -> None:
+def test_invalid_registries_are_refused(registry: str) -> None:
     assert "registry.example.com/agents" in naming.image_registry_problem(registry)
 
 
 @pytest.mark.parametrize("dollars", [0, -1, float("nan"), float("inf"), 1_000_001])
-def test_amounts_nobody_means_are_refused(dollars: float) -> None:
+def test_invalid_amounts_are_refused(dollars: float) -> None:
     assert "above 0" in naming.cost_problem(dollars)

@@ -1,4 +1,4 @@
-"""Whatever is answered: refused with a sentence that helps, or rendered into a project whose files all parse."""
+"""Every answer is refused with a helpful sentence, or rendered into a project whose files all parse."""
 
 import ast
 import json
@@ -42,7 +42,7 @@ REFUSED: dict[str, list[object]] = {
     "python_version": ["", "3.10", "3", "3.15", 3.1],
 }
 
-# Accepted, and awkward for one file format or another. Each is tried as name and as description.
+# Valid, but awkward in some file format. Each is tried as name and as description.
 AWKWARD = [
     "'",
     "\"quoted\" and 'quoted'",
@@ -92,7 +92,7 @@ def test_awkward_text_reaches_every_file_unharmed(text: str, render: Render) -> 
 
 
 @pytest.mark.parametrize("answers", [{"service_name": "a"}, {"service_name": "x" * 40}, {"service_name": "a1-b2-c3"}])
-def test_names_at_the_edge_are_rendered(answers: Answers, render: Render) -> None:
+def test_shortest_and_longest_names_are_rendered(answers: Answers, render: Render) -> None:
     project = render(answers)
     assert_every_file_parses(project)
     package = answers["service_name"].replace("-", "_")
@@ -100,14 +100,14 @@ def test_names_at_the_edge_are_rendered(answers: Answers, render: Render) -> Non
 
 
 class CloudFormation(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms, such as `!Ref`; what they mean does not matter here."""
+    """Reads YAML with CloudFormation's short forms, such as `!Ref`, and ignores their meaning."""
 
 
 CloudFormation.add_multi_constructor("!", lambda loader, tag, node: tag)
 
 
 def assert_every_file_parses(project: Path) -> None:
-    """Read every rendered file with its format's own parser."""
+    """Parse every rendered file with the parser of its format."""
     for path in project.rglob("*"):
         match path.suffix:
             case ".toml":

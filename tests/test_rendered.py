@@ -1,4 +1,4 @@
-"""What is rendered reads as if written by hand, and names nothing that was not chosen."""
+"""Rendered projects read as if written by hand, and name no option that was not chosen."""
 
 import re
 import runpy
@@ -12,7 +12,7 @@ from conftest import Render
 from test_lockfile import compiled
 from test_questions import assert_every_file_parses
 
-# Words that stand for a choice, and the answers with which they may be there.
+# Words that belong to an option, and the answers that allow them.
 CHOICES: dict[str, Callable[[Answers], bool]] = {
     r"\bGitHub Actions\b|\.github\b": lambda answers: answers.get("ci", "github") == "github",
     r"gitlab": lambda answers: answers.get("ci") == "gitlab",
@@ -63,7 +63,7 @@ def test_every_file_parses(answers: Answers, render: Render) -> None:
 @every_choice
 def test_no_delimiter_of_the_template_is_left(answers: Answers, render: Render) -> None:
     left = re.compile(r"\[%|%\]|\[\[ \w|\w \]\]|\[# ")
-    # A shell's own test has the same brackets, but not in a template file: see docs/decisions.
+    # A shell test with [[ ]] looks the same, but template files have none: see docs/decisions.
     assert [name for name, text in texts(render(answers)).items() if left.search(text)] == []
 
 
@@ -73,18 +73,18 @@ def test_no_file_has_loose_ends(answers: Answers, render: Render) -> None:
         if text:
             assert text.endswith("\n"), f"{name}: no newline at its end"
             assert not text.endswith("\n\n"), f"{name}: blank lines at its end"
-        # The Apache licence starts with one in the original, too.
+        # The original Apache licence starts with a blank line.
         assert name == "LICENSE" or not text.startswith("\n"), f"{name}: a blank line at its start"
         assert "\n\n\n\n" not in text, f"{name}: three blank lines"
-        # Two spaces at a line's end break the line in Markdown only.
+        # In Markdown, two spaces at a line's end break the line.
         blank = r"[ \t]+$" if not name.endswith(".md") else r"(?<! ) $"
         assert not re.search(blank, text, re.M), f"{name}: spaces at a line's end"
-        if not name.endswith((".py", ".md")):  # Markdown holds Python, which ruff formats there, too
+        if not name.endswith((".py", ".md")):  # Markdown holds Python code, formatted by ruff
             assert "\n\n\n" not in text, f"{name}: two blank lines"
 
 
 @every_choice
-def test_nothing_names_what_was_not_chosen(answers: Answers, render: Render) -> None:
+def test_no_file_names_an_option_that_was_not_chosen(answers: Answers, render: Render) -> None:
     absent = [pattern.lower() for pattern, chosen in CHOICES.items() if not chosen(answers)]
     found = [
         f"{name}: {match[0]}"
@@ -96,7 +96,7 @@ def test_nothing_names_what_was_not_chosen(answers: Answers, render: Render) -> 
 
 
 @every_choice
-def test_its_locks_are_what_uv_compiles(answers: Answers, render: Render, tmp_path: Path) -> None:
+def test_its_locks_equal_those_of_uv(answers: Answers, render: Render, tmp_path: Path) -> None:
     project = render(answers)
     source = [project / "pyproject.toml"]
     runtime = (project / "requirements.lock").read_text()
@@ -106,7 +106,7 @@ def test_its_locks_are_what_uv_compiles(answers: Answers, render: Render, tmp_pa
 
 
 @every_choice
-def test_its_file_of_answers_has_all_of_them(answers: Answers, render: Render) -> None:
+def test_its_answers_file_has_every_answer(answers: Answers, render: Render) -> None:
     text = (render(answers) / ".copier-answers.yml").read_text()
     asked = set(FULL) if "queue" in answers.get("variants", []) else set(FULL) - {"event_broker"}
     assert {question for question in FULL if f"\n{question}:" in text} == asked
@@ -118,7 +118,7 @@ def test_generated_modules_stay_small(render: Render) -> None:
 
 
 @every_choice
-def test_documents_name_every_promise_and_only_settings_that_there_are(answers: Answers, render: Render) -> None:
+def test_pages_name_every_promise_and_only_existing_settings(answers: Answers, render: Render) -> None:
     project = render(answers)
     pages = {name: text for name, text in texts(project).items() if name.endswith(".md")}
     settings = set(re.findall(r"^# ([A-Z_]+)=", (project / ".env.example").read_text(), re.MULTILINE))

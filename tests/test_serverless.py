@@ -1,4 +1,4 @@
-"""Projects for AWS Lambda: clean in each combination of variants, and their functions' own tests green."""
+"""Projects for AWS Lambda: lint and types are clean in each combination of variants, and their own tests pass."""
 
 import os
 
@@ -7,9 +7,9 @@ import pytest
 from answers import SERVERLESS, Answers, label
 from conftest import Project, Render, under_git
 
-EVERYTHING = SERVERLESS[-1]  # the project with all doors runs all; the others what their doors make different
+EVERYTHING = SERVERLESS[-1]  # the project with all doors runs all tests; the others run those that their doors change
 OWN = [f"tests/serverless/test_lambda_{part}.py" for part in ("events", "runs", "sandbox")]
-# Without a gateway the routes of tasks are others; who does the tasks is the same.
+# Without a gateway, the routes of tasks differ; the workers are the same.
 ROUTES = [
     "tests/serverless/test_lambda_tasks.py",
     "-k",

@@ -1,4 +1,4 @@
-"""`copier update` brings improvements, follows changed answers, and leaves the team's files alone."""
+"""`copier update` brings improvements, follows changed answers, and does not touch the team's files."""
 
 import subprocess
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_an_update_without_changes_changes_nothing(project: CopierProject) -> No
     assert status.stdout == ""
 
 
-def test_the_team_s_agent_is_left_alone(project: CopierProject) -> None:
+def test_the_teams_agent_is_not_touched(project: CopierProject) -> None:
     agent = project / "src" / "my_agent" / "agent" / "agent.py"
     agent.write_text("# ours\n")
     (project / "CHANGELOG.md").write_text("# Ours\n")
@@ -56,7 +56,7 @@ def test_a_service_that_gets_a_queue_keeps_what_the_team_has_written(project: Co
     commit(project)
     project.update(variants=["gateway", "queue"])
     assert (project / "src" / "my_agent" / "queue" / "worker.py").exists()
-    assert "$(SERVICE) work" in (project / "Makefile").read_text(), "files that are the template's as well go along"
+    assert "$(SERVICE) work" in (project / "Makefile").read_text(), "the template's own change is merged too"
     for name, words in ours.items():
         text = (project / name).read_text()
         assert text.rstrip().endswith(words), name
