@@ -137,9 +137,7 @@ def test_its_user_can_change_none_of_its_files(built: Image) -> None:
     assert writable == []
 
 
-def test_another_build_differs_only_in_the_changed_files(
-    built: Image, render: Render, tmp_path: Path
-) -> None:
+def test_another_build_differs_only_in_the_changed_files(built: Image, render: Render, tmp_path: Path) -> None:
     """For the same version: the time of the build and caches of earlier builds leave no trace."""
     shutil.copytree(render(FULL), tmp_path / "project")
     (tmp_path / "project" / "src" / PACKAGE / "added.py").write_text("ADDED = True\n")
