@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from . import loading
+from .masking import secret_values
 from .settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -24,7 +25,7 @@ class Secrets:
 
     def __init__(self, settings: Settings, *, load: Callable[[], Settings] = loading.load) -> None:
         self.settings = settings
-        self._values = longest_first(loading.secret_values(settings))
+        self._values = longest_first(secret_values(settings))
         self._load = load
         self._loaded = -SHORTEST_INTERVAL
         self._refreshing = asyncio.Lock()
@@ -52,7 +53,7 @@ class Secrets:
             if fresh == self.settings:
                 return
             # The previous secrets stay masked: calls made with them may still fail with a message that has them.
-            self._values = longest_first(loading.secret_values(fresh) | loading.secret_values(self.settings))
+            self._values = longest_first(secret_values(fresh) | secret_values(self.settings))
             self.settings = fresh
             log.info("secrets_rotated")
 

@@ -1,6 +1,5 @@
 """The policy around a call: retry → circuit breaker → bulkhead → time-out."""
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
@@ -9,10 +8,12 @@ from typing import Any, TypeVar
 import nopanic
 import structlog
 from nopanic import BulkheadFull, CircuitOpen, backoff
+from opentelemetry import trace
 
 from ..config.settings import GuardSettings
 from ..telemetry import metrics
 from .deadline import share_of_time, time_remaining
+from .outcomes import outcome_of, told
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -92,7 +93,11 @@ class Guard:
             Exception: the exception of the last attempt, unchanged.
         """
         with self._measured(), share_of_time(share):
-            result: T = await self._call(fn, *args)
+            try:
+                result: T = await self._call(fn, *args)
+            except Exception as error:
+                self._log_failure(error)
+                raise
             return result
 
     @asynccontextmanager
@@ -104,8 +109,12 @@ class Guard:
         An open stream is not retried, since its first part is delivered already; its failure counts for the breaker.
         """
         with self._measured():
-            with share_of_time(share):
-                stack, stream = await self._open(connect)
+            try:
+                with share_of_time(share):
+                    stack, stream = await self._open(connect)
+            except Exception as error:
+                self._log_failure(error)
+                raise
             try:
                 async with stack:
                     yield stream
@@ -167,7 +176,16 @@ class Guard:
             attempt=attempt.attempt,
             delay_seconds=round(attempt.delay, 3),
             error=type(attempt.exception).__name__,
+            **(told(attempt.exception) if attempt.exception else {}),
         )
+
+    def _log_failure(self, error: Exception) -> None:
+        """Once per call that failed after its attempts; a call that was not made has its own log line or metric."""
+        if isinstance(error, CircuitOpen | BulkheadFull):
+            return
+        facts = told(error)
+        trace.get_current_span().set_attributes({name.replace("_", ".", 1): value for name, value in facts.items()})
+        log.warning("dependency_failed", dependency=self.dependency, error=type(error).__name__, **facts)
 
     def _log_state(self, _: Any, old: str, new: str) -> None:
         level = log.info if new == "closed" else log.warning
@@ -176,18 +194,3 @@ class Guard:
 
 async def _raise(error: Exception) -> None:
     raise error
-
-
-def outcome_of(error: BaseException | None) -> str:
-    """A bounded label for how a call ended."""
-    match error:
-        case None:
-            return "ok"
-        case asyncio.CancelledError() | GeneratorExit():
-            return "cancelled"
-        case CircuitOpen() | BulkheadFull():
-            return "rejected"
-        case TimeoutError():
-            return "timeout"
-        case _:
-            return "error"

@@ -10,6 +10,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from . import sinks, traces
 
 MASK = "***"
+_secrets: Callable[[], Iterable[str]] = tuple  # the values to mask, as `setup` was told
 # Tracebacks leave out local variables: they hold prompts and keys.
 _tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
@@ -22,6 +23,8 @@ def setup(level: str, secrets: Callable[[], Iterable[str]], stream: TextIO | Non
         secrets: returns the values to mask; called for each line, since secrets rotate.
         stream: the output; by default stdout, through a bounded queue that drops lines while stdout is not read.
     """
+    global _secrets
+    _secrets = secrets
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -41,7 +44,7 @@ def setup(level: str, secrets: Callable[[], Iterable[str]], stream: TextIO | Non
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             _tracebacks,
-            _Masked(structlog.processors.JSONRenderer(ensure_ascii=False), secrets),
+            _Masked(structlog.processors.JSONRenderer(ensure_ascii=False)),
         ],
     )
     if reconfigure := getattr(stream, "reconfigure", None):
@@ -52,6 +55,7 @@ def setup(level: str, secrets: Callable[[], Iterable[str]], stream: TextIO | Non
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.captureWarnings(capture=True)
     for noisy in ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "uvicorn.access"):
         logging.getLogger(noisy).setLevel("WARNING")
 
@@ -62,16 +66,19 @@ def _trace_ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-class _Masked:
-    """Renders a line, then masks every secret in it, in any field and from any library."""
+def masked(text: str) -> str:
+    """`text` without the secrets that the service knows."""
+    for secret in _secrets():
+        if secret in text:
+            text = text.replace(secret, MASK)
+    return text
 
-    def __init__(self, render: Callable[..., str | bytes], secrets: Callable[[], Iterable[str]]) -> None:
+
+class _Masked:
+    """Renders a line, then masks the secrets in it, whichever library logged them and under whichever key."""
+
+    def __init__(self, render: Callable[..., str | bytes]) -> None:
         self._render = render
-        self._secrets = secrets
 
     def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
-        line = str(self._render(logger, name, event))
-        for secret in self._secrets():
-            if secret in line:
-                line = line.replace(secret, MASK)
-        return line
+        return masked(str(self._render(logger, name, event)))
