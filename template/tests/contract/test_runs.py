@@ -52,6 +52,33 @@ async def test_tool_arguments_are_validated_before_the_tool_runs(client: Client,
     assert "/latest" not in upstream.stats()["attempts"]
 
 
+@pytest.mark.proves("security.input")
+@pytest.mark.parametrize(
+    "data",
+    [
+        "[" * 1_000_000,
+        '{"rates": {"USD": ' + "9" * 400 + "}}",
+        '{"rates": {"USD": ' + "9" * 5_000 + "}}",
+        '{"rates": {"USD": 1e999}}',
+        '{"rates": {"USD": NaN}}',
+        '{"rates": {"USD": null}}',
+        '{"rates": [1]}',
+        '"rates"',
+        "0",
+        '{"rates": {"USD": "\\ud800"}}',
+        '{"a":' * 100_000,
+    ],
+    ids=range(11),
+)
+async def test_what_a_tool_s_api_sends_is_never_an_error_of_the_service(
+    client: Client, upstream: Upstream, data: str
+) -> None:
+    upstream.plays({"fault": "body", "path": "/latest", "text": data})
+    response = await client.post("/v1/runs", json={"input": 'call exchange_rate {"base": "EUR", "quote": "USD"}'})
+    assert response.status_code == 200, response.text
+    assert response.json()["output"].startswith("The tool said")
+
+
 @pytest.mark.proves("reliability.fallback")
 async def test_a_tool_whose_api_is_down_does_not_take_the_run_with_it(client: Client, upstream: Upstream) -> None:
     upstream.plays({"fault": "status", "status": 500, "path": "/latest"})

@@ -15,13 +15,16 @@ import contextlib
 import json
 import socket
 import time
+import zlib
 from collections import Counter, deque
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
 from support import upstream_answers as answers
 from support.upstream_faults import Rule, Script
 
+SPACES = b" " * (1 << 20)
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 
 
@@ -200,6 +203,11 @@ class Connection(asyncio.Protocol):
                 self.transport.write(bytes([byte]))
                 await asyncio.sleep(rule.seconds)
             self.finish()
+        elif rule and fault == "bomb":
+            encoding = "deflate" if rule.encoding == "raw" else rule.encoding
+            self.send(200, _bomb(body, rule.encoding, rule.bytes), content_type, {"content-encoding": encoding})
+        elif rule and fault == "body":
+            self.send(200, rule.text.encode())
         elif fault == "truncated_json":
             self.send(200, body[: len(body) // 2], content_type)
         elif fault == "wrong_json":
@@ -228,6 +236,12 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self.finish()
         self.transport.write(_head(status, content_type, len(body), extra) + body)
+
+
+@cache
+def _bomb(body: bytes, encoding: str, spaces: int) -> bytes:
+    packed = zlib.compressobj(wbits={"gzip": 31, "deflate": 15, "raw": -15}.get(encoding, 31))
+    return b"".join(map(packed.compress, [body, *[SPACES] * (spaces // len(SPACES))])) + packed.flush()
 
 
 def _bound(port: int) -> socket.socket:

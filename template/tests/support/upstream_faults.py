@@ -23,6 +23,8 @@ KINDS = {
     "not_json",  # 200 and an HTML page, as a misconfigured proxy sends
     "cut",  # closes the connection in the middle of the body or stream
     "big",  # a right answer with `bytes` of text
+    "bomb",  # a right answer and `bytes` of white space, compressed by `encoding`: small on the wire
+    "body",  # answers 200 with `text` as JSON, whatever it is
     "latency",  # answers rightly after `seconds`
 }
 
@@ -42,6 +44,8 @@ class Rule:
     retry_after: str | None = None
     seconds: float = 1.0
     bytes: int = 10_000_000
+    encoding: str = "gzip"
+    text: str = ""
 
     def matches(self, path: str, model: str, age: float, asked: str = "") -> bool:
         return (

@@ -42,5 +42,5 @@ async def exchange_rate(ctx: RunContext[Deps], base: Currency, quote: Currency) 
     try:
         answer = await ctx.deps.http.get_json("rates_api", url, {"base": base, "symbols": quote})
         return float(answer["rates"][quote])
-    except (Unavailable, KeyError, TypeError, ValueError) as error:
+    except (Unavailable, LookupError, TypeError, ValueError, OverflowError) as error:
         raise ToolFailed(f"The rate {base}/{quote} is not available now.") from error

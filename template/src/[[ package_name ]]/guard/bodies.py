@@ -1,0 +1,80 @@
+"""Bodies of answers, bounded as they are decoded: what is small on the wire may be large in memory."""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Iterator
+
+import httpx2
+
+MAX_ANSWER_BYTES = 8 * 1024 * 1024  # of streams and files
+MAX_JSON_BYTES = 2 * 1024 * 1024  # four times a model's longest answer; it is parsed and cleaned in one go
+ENCODINGS = "gzip, deflate"  # what requests accept; both are zlib's, which decodes piece by piece
+_PIECE = 64 * 1024
+
+
+class AnswerTooLarge(httpx2.ReadError):
+    """An upstream sent more than MAX_ANSWER_BYTES, or MAX_JSON_BYTES, once decoded. Another attempt would not help."""
+
+
+def too_large(error: BaseException) -> bool:
+    """Whether AnswerTooLarge is behind an error; an SDK's own error names it as its cause."""
+    causes = (error, error.__cause__, error.__cause__ and error.__cause__.__cause__)
+    return any(isinstance(cause, AnswerTooLarge) for cause in causes)
+
+
+def bound(response: httpx2.Response) -> httpx2.Response:
+    """The response with a body that is decoded here, and that ends in AnswerTooLarge beyond its bound."""
+    if isinstance(response.stream, httpx2.AsyncByteStream):
+        is_json = response.headers.get("content-type", "").startswith("application/json")
+        encoding = response.headers.pop("content-encoding", "identity").strip().lower()
+        if encoding not in ("identity", ""):
+            response.headers.pop("content-length", None)  # of the encoded body
+        response.stream = _Bounded(response.stream, encoding, MAX_JSON_BYTES if is_json else MAX_ANSWER_BYTES)
+    return response
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    def __init__(self, stream: httpx2.AsyncByteStream, encoding: str, most: int) -> None:
+        self._stream, self._encoding, self._most = stream, encoding, most
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        decode = _Decoder(self._encoding)
+        received = 0
+        async for chunk in self._stream:
+            for piece in decode(chunk):
+                received += len(piece)
+                if received > self._most:
+                    raise AnswerTooLarge(f"more than {self._most} bytes")
+                yield piece
+                await asyncio.sleep(0)  # other requests, and the time-out of this one, get their turn
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class _Decoder:
+    """Decodes in pieces of bounded size."""
+
+    def __init__(self, encoding: str) -> None:
+        if encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
+            raise httpx2.DecodingError(f"the answer is encoded as {encoding[:40]!r}; the request accepts {ENCODINGS}")
+        self._plain = encoding in ("identity", "")
+        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, by their head
+        self._raw_next = encoding == "deflate"  # some servers send deflate without zlib's head
+
+    def __call__(self, chunk: bytes) -> Iterator[bytes]:
+        if self._plain:
+            yield chunk
+            return
+        while chunk and not self._inflate.eof:
+            try:
+                piece = self._inflate.decompress(chunk, _PIECE)
+            except zlib.error as error:
+                if not self._raw_next:
+                    raise httpx2.DecodingError(f"the answer cannot be decoded: {error}") from error
+                self._inflate, self._raw_next = zlib.decompressobj(-zlib.MAX_WBITS), False
+                continue
+            self._raw_next = False
+            chunk = self._inflate.unconsumed_tail
+            if piece:
+                yield piece
