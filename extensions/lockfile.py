@@ -34,6 +34,8 @@ def pieces(
 ) -> list[str]:
     """Names of the pieces that a service with these answers needs at run time."""
     names = ["base", *variants]
+    if "serverless" in names and "gateway" not in names:
+        names.append("gateway")  # its application is what the functions serve
     for provider in (model_provider, fallback_provider):
         piece = f"provider-{CLIENT_OF.get(provider, provider)}"
         if provider != "none" and piece not in names:

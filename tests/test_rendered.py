@@ -28,10 +28,9 @@ CHOICES: dict[str, Callable[[Answers], bool]] = {
     r"rabbitmq|amqp|aio_pika": lambda answers: answers.get("event_broker") == "rabbitmq",
     r"\bnats\b|nats-": lambda answers: answers.get("event_broker") == "nats",
     r"kafka": lambda answers: answers.get("event_broker") == "kafka",
-    r"/gateway/|\bfastapi\b|import uvicorn": lambda answers: "gateway" in answers.get("variants", ["gateway"]),
-    r"DRAIN_SECONDS|http_server_request": lambda answers: "gateway" in answers.get("variants", ["gateway"]),
-    r"IDEMPOTENCY_SECONDS|smoke\.py|requests_rejected": lambda answers: (
-        answers.get("variants", ["gateway"]) not in (["queue"], [])
+    r"/gateway/|\bfastapi\b|import uvicorn|smoke\.py": lambda answers: answers.get("variants") != ["queue"],
+    r"DRAIN_SECONDS|IDEMPOTENCY_SECONDS|http_server_request|requests_rejected": lambda answers: (
+        answers.get("variants") != ["queue"]
     ),
     r"never_connected|webhook|batch_provider|postgres": lambda answers: "queue" in answers.get("variants", []),
     r"serverless|aws_lambda|dynamodb|mangum": lambda answers: "serverless" in answers.get("variants", []),

@@ -8,13 +8,7 @@ from answers import SERVERLESS, Answers, label
 from conftest import Project, Render, under_git
 
 EVERYTHING = SERVERLESS[-1]  # the project with all doors runs all tests; the others run those that their doors change
-OWN = [f"tests/serverless/test_lambda_{part}.py" for part in ("events", "runs", "sandbox")]
-# Without a gateway, the routes of tasks differ; the workers are the same.
-ROUTES = [
-    "tests/serverless/test_lambda_tasks.py",
-    "-k",
-    "stored_at_once or submitted or cancelled or no_sense or lists",
-]
+OWN = [f"tests/serverless/test_lambda_{part}.py" for part in ("contract", "events", "runs", "sandbox")]
 
 
 @pytest.fixture(scope="module", params=SERVERLESS, ids=label)
@@ -37,5 +31,3 @@ def test_its_lint_and_types_are_clean(project: Project) -> None:
 @pytest.mark.skipif("CI" not in os.environ, reason="ten minutes for all; CI runs it, and `make test` in a project")
 def test_its_functions_keep_their_promises(answers: Answers, project: Project) -> None:
     assert " passed" in project.run(".venv/bin/pytest", *(["tests/serverless"] if answers is EVERYTHING else OWN))
-    if answers["variants"] == ["queue", "serverless"]:
-        assert " passed" in project.run(".venv/bin/pytest", *ROUTES)
