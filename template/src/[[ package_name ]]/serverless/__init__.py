@@ -1,1 +1,1 @@
-"""The AWS Lambda door: turns invocations into tasks for the runner."""
+"""The AWS Lambda door: turns invocations into runs and tasks."""

@@ -1,4 +1,4 @@
-"""Direct invocation: who may, IAM says. The event is the request, what is returned is the answer or the problem."""
+"""Direct invocation by callers that IAM allows: the event is the request, the return value the answer or problem."""
 
 from typing import Any
 
@@ -14,18 +14,18 @@ from .sandbox import Context
 
 
 class DirectRequest(RunRequest):
-    """A run, in the name of a tenant of the invoker's choice."""
+    """A run for the tenant that the invoker names."""
 
     tenant: str = Field("local", pattern=r"^[A-Za-z0-9._-]{1,64}$")
     idempotency_key: str | None = Field(None, pattern=KEY_PATTERN)
 
 
 async def answer(service: Service, event: Any, context: Context) -> dict[str, Any]:
-    """The run's result; the problem where the request itself is to blame, which a repetition would not help.
+    """The run's result, or the problem if the request is wrong: to repeat it would not help.
 
     Raises:
-        ServiceError: what may pass, so that Lambda and Step Functions try again: an invocation that Lambda repeats
-            has the same id, and does not pay twice for what was done already.
+        ServiceError: the failure may be temporary. Lambda and Step Functions try again; an invocation that Lambda
+            repeats has the same id, so that the service does not pay for its run twice.
     """
     try:
         return await _answered(service, event, context)
@@ -39,7 +39,7 @@ async def _answered(service: Service, event: Any, context: Context) -> dict[str,
     try:
         request = DirectRequest.model_validate(event)
     except ValidationError as error:
-        raise InvalidInput(f"The event is no run: {described(error.errors())}. Send an object with `input`.") from None
+        raise InvalidInput(f"Not a run: {described(error.errors())}. Send an object with `input`.") from None
     key = request.idempotency_key or context.aws_request_id
     fingerprint = request.model_dump_json(exclude={"idempotency_key"})
     result, _ = await run_once(service, request.task(Caller("lambda", request.tenant)), key, fingerprint)

@@ -14,22 +14,22 @@ from ..errors import Unsupported
 from .sandbox import Context
 
 log = structlog.get_logger(__name__)
-logging.getLogger("mangum").setLevel("WARNING")  # each request has a line of ours
+logging.getLogger("mangum").setLevel("WARNING")  # the application logs each request itself
 
-_TEXTS = ["text/", "application/json", MEDIA_TYPE]  # the rest is sent in base 64
+_TEXTS = ["text/", "application/json", MEDIA_TYPE]  # other media types are sent in base 64
 
 
 def is_http(event: object) -> bool:
-    """Whether somebody asks over HTTP; anything else is a direct invocation."""
+    """True for a request over HTTP; any other event is a direct invocation."""
     return isinstance(event, dict) and "requestContext" in event
 
 
 async def respond(app: ASGI, event: dict[str, Any], context: Context) -> dict[str, Any]:
-    """The response in the form that the event's sender understands; a streamed answer comes whole."""
+    """The response in the form that the event's sender expects. A streamed answer is returned whole."""
     try:
         handler = Mangum(app, lifespan="off", text_mime_types=_TEXTS).infer(event, context)  # type: ignore[arg-type]
         scope, body = handler.scope, handler.body
-    except Exception as error:  # noqa: BLE001 whatever an event lacks that was never seen from AWS
+    except Exception as error:  # noqa: BLE001 Mangum raises many kinds for a malformed event
         log.warning("malformed_event", error=type(error).__name__)
         return _refused(Unsupported("The event is not one of API Gateway, a function URL or a load balancer."))
     scope["state"] = {}

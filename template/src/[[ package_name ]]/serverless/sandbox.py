@@ -1,7 +1,7 @@
-"""What lives between the invocations of one execution environment: an event loop, and the service opened in it.
+"""One execution environment: its event loop and its service, which live from the first invocation to SIGTERM.
 
-Importing this opens nothing and reads no setting: a snapshot (SnapStart) is taken after the imports, and holds no
-socket, secret or clock. The first invocation opens the service; what is open then stays until SIGTERM.
+An import of this module opens nothing and reads no setting. So a snapshot (SnapStart), which is taken after the
+imports, holds no socket, no secret and no clock. The first invocation opens the service.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ log = structlog.get_logger(__name__)
 D = TypeVar("D")
 R = TypeVar("R")
 
-ANSWER_SECONDS = 1.0  # of an invocation's time, kept for its answer and for the telemetry
-FLUSH_SECONDS = 0.8  # a collector that is away does not hold up the answer for longer
+ANSWER_SECONDS = 1.0  # reserved from an invocation's time for its answer and its telemetry
+FLUSH_SECONDS = 0.8  # longest time that an unreachable collector delays the answer
 
 
 class Context(Protocol):
-    """What Lambda says of an invocation."""
+    """Lambda's context object of an invocation."""
 
     aws_request_id: str
 
@@ -40,10 +40,10 @@ class Context(Protocol):
 
 
 class Sandbox(Generic[D]):
-    """One execution environment; Lambda sends it one invocation at a time.
+    """An execution environment, which gets one invocation at a time.
 
     Args:
-        opens: what its handler works with, opened with the settings in force.
+        opens: opens the object that the handler works with (its door), given the settings and secrets.
     """
 
     def __init__(self, opens: Callable[[Secrets], AbstractAsyncContextManager[D]]) -> None:
@@ -58,10 +58,10 @@ class Sandbox(Generic[D]):
 
     @contextmanager
     def invocation(self, context: Context) -> Generator[D]:
-        """The time of one invocation: all deadlines inside end before it does, and its telemetry is sent at the end.
+        """Runs one invocation: deadlines inside end before Lambda's time-out, and telemetry is sent before the return.
 
         Raises:
-            SettingsError: the settings cannot be used. The next invocation reads them again.
+            SettingsError: the settings are unusable. The next invocation reads them again.
         """
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=context.aws_request_id)
@@ -78,13 +78,13 @@ class Sandbox(Generic[D]):
                 self._end()
 
     def run(self, work: Coroutine[Any, Any, R]) -> R:
-        """What `work` gives, on the loop of this environment."""
+        """The result of `work`, run on the loop of this environment."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
         return self._loop.run_until_complete(work)
 
     def _refresh(self) -> None:
-        """A frozen environment's timers stand still, so that the service's own look at the secrets may be long due."""
+        """Reads the secrets again when due: no timer of the service runs while Lambda freezes the environment."""
         if self._secrets and time.time() - self._read > self._secrets.settings.secrets.refresh_seconds:
             self._read = time.time()
             self.run(self._secrets.refresh())
@@ -97,11 +97,11 @@ class Sandbox(Generic[D]):
         return door
 
     def _begin(self) -> Secrets:
-        """Settings, telemetry and the signal: once, also when what is opened with them has to be tried again."""
+        """Loads settings, starts telemetry, sets the signal handler: once, even if the opening is retried."""
         try:
             settings = loading.load(unusable)
         except loading.SettingsError as error:
-            print(f"The configuration cannot be used:\n{error}", file=sys.stderr)  # noqa: T201 there is no log yet
+            print(f"The configuration cannot be used:\n{error}", file=sys.stderr)  # noqa: T201 no log yet
             raise
         secrets, self._read = Secrets(settings), time.time()
         telemetry = running(NAME, __version__, settings.environment, settings.log_level, secrets.values)
@@ -111,32 +111,32 @@ class Sandbox(Generic[D]):
         return secrets
 
     def _terminated(self) -> None:
-        """Lambda ends this environment; with an extension it says so up to two seconds before."""
+        """Handles SIGTERM, which Lambda sends if there is an extension: it ends the environment within two seconds."""
         self._stopping = True
         if self._loop is None or not self._loop.is_running():
             self._end()
         else:
-            self._loop.call_soon_threadsafe(self._cancel, self._loop)  # which wakes it: a signal alone does not
+            self._loop.call_soon_threadsafe(self._cancel, self._loop)  # a signal alone would not wake the loop
 
     @staticmethod
     def _cancel(loop: asyncio.AbstractEventLoop) -> None:
-        """The run is accounted for; then the invocation ends, and with it this process."""
+        """Cancels all work. The run books its cost, then the invocation and this process end."""
         for task in asyncio.all_tasks(loop):
             task.cancel()
 
     def _end(self) -> None:
-        with suppress(Exception):  # nobody is left to be told, and what it was in the middle of lapses
+        with suppress(Exception):  # no caller is left to report to; leases and reservations lapse
             self.run(asyncio.wait_for(self._stack.aclose(), FLUSH_SECONDS))
         sys.stdout.flush()
-        os._exit(0)  # not sys.exit: the runtime's own thread waits for the next invocation, and would be waited for
+        os._exit(0)  # not sys.exit, which waits for the runtime's thread, which waits for the next invocation
 
 
 def _restored() -> None:
-    """Environments that start from one snapshot shall not draw the same jitter."""
+    """Seeds again, so that environments from one snapshot do not draw the same jitter."""
     random.seed()
 
 
-with suppress(ImportError):  # of Lambda's runtime; elsewhere there are no snapshots
+with suppress(ImportError):  # the module is part of Lambda's runtime
     from snapshot_restore_py import register_after_restore
 
     register_after_restore(_restored)
