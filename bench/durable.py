@@ -4,7 +4,6 @@ A task leaves two marks and does nothing else. Ours takes the whole path of a ru
 at once: budget, recorded model call, log line, audit. The others' is an empty function: they are asked for less.
 """
 
-import shutil
 import statistics
 import subprocess
 import sys
@@ -26,8 +25,6 @@ WAIT_SECONDS = 45.0  # after the last kill
 
 
 def measure(template: Path, folder: Path) -> None:
-    if not shutil.which("redis-server"):
-        sys.exit("redis-server is not on PATH (Debian: apt-get install redis-server).")
     project = folder / "durable"
     commands = environment(folder / "copier-of-durable", "--constraint", template / "requirements.lock", *COPIER)
     answers = ("--data", 'variants=["queue"]')
@@ -137,7 +134,7 @@ def postgres(project: Path, commands: Path) -> Iterator[list[str]]:
     try:
         addresses = server.stdout.readline().split()
         if not addresses:
-            sys.exit("PostgreSQL did not start (Debian: apt-get install postgresql).")
+            sys.exit("PostgreSQL did not start.")
         yield addresses
     finally:
         server.stdin.close()

@@ -14,6 +14,7 @@ import cold_start
 import durable
 import first_answer
 import gateway
+import needs
 import rendering
 import size
 
@@ -32,16 +33,18 @@ def main() -> None:
     only = os.environ.get("ONLY", "")
     if only and only not in PARTS:
         sys.exit(f"ONLY is one of {', '.join(PARTS)}, not {only!r}.")
+    chosen = [only] if only else list(PARTS)
+    if problems := needs.missing(chosen):
+        sys.exit("\n".join(problems))
     # Start-up is part of what is measured, so byte code is compiled and kept, as on any machine but some CI's.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     folder = Path(tempfile.mkdtemp(prefix="agent-template-bench-"))
     try:
         template = folder / "template"
         subprocess.run(["git", "clone", "--quiet", ROOT, template], check=True)
-        for name, measure in PARTS.items():
-            if only in ("", name):
-                print(f"\n{name.replace('_', ' ')}", flush=True)
-                measure(template, folder)
+        for name in chosen:
+            print(f"\n{name.replace('_', ' ')}", flush=True)
+            PARTS[name](template, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

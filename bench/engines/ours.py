@@ -9,7 +9,9 @@ import sys
 import time
 
 from marks import mark, say
-from my_agent import cli, config, models
+from my_agent.agent import offline
+from my_agent.cli.main import main
+from my_agent.config.loading import load
 from my_agent.queue.database import Database
 from my_agent.queue.records import TaskRequest
 from my_agent.queue.tasks import Tasks
@@ -31,7 +33,7 @@ def waiting_model() -> FunctionModel:
 
 
 async def submit(count: int, seconds: str) -> None:
-    settings = config.load()
+    settings = load()
     database = Database(settings.queue.database_url.get_secret_value())
     database.prepare()
     tasks = Tasks(settings, database, Audit(stream=io.StringIO()))
@@ -48,5 +50,5 @@ if __name__ == "__main__":
         case ["submit", count, seconds]:
             asyncio.run(submit(int(count), seconds))
         case _:
-            models.offline_model = waiting_model
-            cli.main()
+            offline.offline_model = waiting_model
+            main()

@@ -3,7 +3,7 @@
 import sys
 
 sys.path.insert(0, sys.argv[1])
-from postgres import Postgres
+from support.postgres import Postgres
 
 server = Postgres()
 try:
