@@ -1,0 +1,21 @@
+"""The template's own pages are true of what it renders."""
+
+import re
+import tomllib
+
+from answers import SERVERLESS
+from conftest import ROOT, Render
+
+
+def test_the_page_for_maintainers_shows_every_room_from_top_to_bottom(render: Render) -> None:
+    project = render(SERVERLESS[-1])
+    [package] = (project / "src").iterdir()
+    contracts = tomllib.loads((project / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = [layer.split(" | ") for layer in contracts[0]["layers"]]
+    rooms = {path.name + "/" * path.is_dir() for path in package.iterdir()} - {"__init__.py"}
+    diagram = (ROOT / "docs" / "how-to" / "maintain.md").read_text().split("```")[3]
+    shown = [names for line in diagram.splitlines() if (names := re.findall(r"\b([a-z]+(?:/|\.py))(?=\s|$)", line))]
+    assert {name for names in shown for name in names} == rooms
+    assert [sorted(name.rstrip("/").removesuffix(".py") for name in names) for names in shown] == [
+        sorted(layer) for layer in layers
+    ]
