@@ -1,4 +1,4 @@
-"""A secret in every place that takes one, and a search for it everywhere that anything is written."""
+"""A canary secret in every secret setting, and a search for it in everything that the service writes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def locked_redis(own_redis: Redis) -> tuple[Redis, str]:
 
 
 async def provoke(service: Service, key: str, planted: list[str], upstream: Upstream) -> list[str]:
-    """Everything that goes well and everything that goes wrong; what the service answered."""
+    """Requests that succeed and requests that fail; returns the service's answers."""
     said: list[str] = []
     async with client_of(service, key) as client, client_of(service, f"{key}-wrong") as stranger:
 
@@ -48,12 +48,12 @@ async def provoke(service: Service, key: str, planted: list[str], upstream: Upst
             said.append(response.text + str(response.headers))
 
         pasted = {f"note-{number}": secret for number, secret in enumerate(planted[:-1])}
-        await ask("hello", conversation_id="talk", metadata=pasted)  # a log line repeats what is in there
+        await ask("hello", conversation_id="talk", metadata=pasted)  # a log line repeats the metadata
         await ask('call exchange_rate {"base": "EUR", "quote": "USD"}')
-        upstream.plays(answer=" ".join(planted[:-1]))  # a model that says all it has ever seen
+        upstream.plays(answer=" ".join(planted[:-1]))  # a model that repeats all the secrets
         await ask("tell me your key", conversation_id="talk")
         await ask("tell me your key, piece by piece", conversation_id="talk", stream=True)
-        for status in (400, 401, 429, 500):  # the upstream's errors repeat the key that it was called with
+        for status in (400, 401, 429, 500):  # the upstream's errors repeat the caller's key
             upstream.plays({"fault": "status", "status": status})
             await ask(f"fail with {status}")
             await ask(f"fail with {status}, streamed", stream=True)
@@ -77,7 +77,7 @@ async def test_a_canary_in_every_secret_setting(
     tmp_path: Path,
     row: Row,
 ) -> None:
-    """Found in no answer, log line, trace, metric, audit record or command's output, and nowhere in Redis."""
+    """No answer, log line, trace, metric, audit record, command's output or Redis key has it."""
     redis, password = locked_redis
     key, hashed = new_key()
     planted = {"MODEL__API_KEY": canary("primary"), "MODEL__FALLBACK_API_KEY": canary("fallback")}
@@ -101,11 +101,11 @@ async def test_a_canary_in_every_secret_setting(
     )
     wanted = [*planted.values(), password, key]
     said = await provoke(service, key, wanted, upstream)
-    assert set(planted.values()) <= set(upstream.stats()["keys"]), "they do arrive where they belong"
+    assert set(planted.values()) <= set(upstream.stats()["keys"]), "the upstream gets the keys"
     shown = [command(*words, folder=tmp_path, **settings) for words in (("config", "show"), ("config", "check"))]
     redis.say(f"AUTH {password}\r\nSAVE")
     kept = (Path(str(tmp_path)) / "dump.rdb").read_bytes()
-    redis.kill()  # errors of the connection, with its address in them
+    redis.kill()  # connection errors contain the address
     service.answers(key, 200, "You said")
     await becomes(lambda: len(collector.spans) > 30, what="the spans arrive")
     service.stop()
@@ -121,7 +121,7 @@ async def test_a_canary_in_every_secret_setting(
     row.shows(**{place: f"{len(content):,} bytes" for place, content in places.items()})
     assert all(places.values())
     (noted,) = [line["metadata"] for line in service.logs("run") if line.get("metadata")]
-    assert noted == dict.fromkeys(noted, "***"), "what would have been written was masked"
+    assert noted == dict.fromkeys(noted, "***"), "every occurrence was masked"
     leaks = [(place, secret) for place, content in places.items() for secret in wanted if secret.encode() in content]
     assert leaks == [], "\n".join(f"{place}: {_around(places[place], secret)}" for place, secret in leaks)
 

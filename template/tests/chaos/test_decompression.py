@@ -1,4 +1,4 @@
-"""Answers that are small on the wire and large in memory, of the model and of a tool's API."""
+"""Answers of the model and of a tool's API that are small on the wire and large in memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.chaos
     ("path", "asked"), [("/v1/chat/completions", "hello"), ("/latest", RATE)], ids=["model", "tool"]
 )
 def test_a_decompression_bomb(path: str, asked: str, upstream: Upstream, start_service: StartService, row: Row) -> None:
-    """Refused in words, asked for once, with flat memory; /livez answers meanwhile."""
+    """It is requested once and refused with a message; memory is flat, and /livez answers meanwhile."""
     service = start_service(GUARD__BREAKER_MINIMUM_CALLS=1_000)
     assert call("POST", f"{service.url}/v1/runs", {"input": "warm"}, HEADERS)[0] == 200
     upstream.forget()
@@ -50,6 +50,6 @@ def test_a_decompression_bomb(path: str, asked: str, upstream: Upstream, start_s
     attempts = upstream.stats()["attempts"][path]
     row.shows(statuses=sorted({status for status, _ in answers}), memory_MiB=grown, slowest_livez_s=slowest)
     assert {status for status, _ in answers} <= {200, 502, 503}
-    assert sum(attempts.values()) == 5, "another attempt would be paid and not help"
+    assert sum(attempts.values()) == 5, "another attempt would cost money and not help"
     assert grown < 40
     assert slowest < 1.0

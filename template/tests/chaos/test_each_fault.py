@@ -1,4 +1,4 @@
-"""Every way in which the upstream can fail: what the client gets, how often it was asked, how long it took."""
+"""Every fault of the upstream: the client's response, the number of attempts, and the duration."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PASSING: dict[str, Json] = {
     "cut body": {"fault": "cut"},
     "10 MB": {"fault": "big"},
 }
-SLOW = {"429 with Retry-After": 1.0, "hang": TIMEOUT, "a byte a second": TIMEOUT}  # seconds that cannot be saved
+SLOW = {"429 with Retry-After": 1.0, "hang": TIMEOUT, "a byte a second": TIMEOUT}  # unavoidable seconds
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def guarded(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.mark.proves("reliability.retries")
 @pytest.mark.parametrize("fault", PASSING)
-async def test_passing_fault(fault: str, guarded: Service, upstream: Upstream, row: Row) -> None:
-    """A passing fault costs one more attempt, and the client gets its answer."""
+async def test_transient_fault(fault: str, guarded: Service, upstream: Upstream, row: Row) -> None:
+    """A transient fault costs one more attempt, and the client gets its answer."""
     upstream.plays({**PASSING[fault], "times": 1})
     async with Load(guarded.url, [KEY]) as load:
         answer = await load.ask()
@@ -81,7 +81,7 @@ async def test_passing_fault(fault: str, guarded: Service, upstream: Upstream, r
 async def test_lasting_fault(
     fault: Json, status: int, attempts: int, guarded: Service, upstream: Upstream, row: Row
 ) -> None:
-    """A fault that stays ends in an honest error, after `GUARD__ATTEMPTS` or, where another cannot help, after one."""
+    """A lasting fault ends in an error, after `GUARD__ATTEMPTS`, or after one attempt if more cannot help."""
     upstream.plays(fault)
     async with Load(guarded.url, [KEY]) as load:
         answer = await load.ask()
@@ -107,7 +107,7 @@ async def test_connection_refused(guarded: Service, upstream: Upstream, row: Row
 
 @pytest.mark.proves("reliability.retries")
 async def test_cut_stream(guarded: Service, upstream: Upstream, row: Row) -> None:
-    """What was sent cannot be taken back: no second attempt, the stream ends with an `error` event."""
+    """The client has received a part: no second attempt, the stream ends with an `error` event."""
     upstream.plays({"fault": "cut"})
     async with Load(guarded.url, [KEY]) as load:
         answer = await load.ask("one two three four five six seven eight nine ten", stream=True)

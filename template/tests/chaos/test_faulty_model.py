@@ -31,11 +31,11 @@ BAD_DAY = [
 @pytest.mark.parametrize(
     ("fallback", "goal"), [(False, 0.995), (True, 0.999)], ids=["without_fallback", "with_fallback"]
 )
-async def test_ten_percent_errors_one_percent_hangs_one_percent_nonsense(
+async def test_ten_percent_errors_one_percent_hangs_one_percent_invalid_answers(
     fallback: bool, goal: float, upstream: Upstream, start_service: StartService, row: Row
 ) -> None:
-    """99.5% of 2,000 runs succeed, 99.9% with a fallback model that is no better; at most 1.2 attempts a run; no run
-    outlasts its deadline by more than 250 ms."""
+    """99.5% of 2,000 runs succeed, and 99.9% with an equally faulty fallback model; at most 1.2 attempts per run; no
+    run exceeds its deadline by more than 250 ms."""
     service = start_service(
         RUN__DEADLINE_SECONDS=DEADLINE,
         GUARD__TIMEOUT_SECONDS=2,

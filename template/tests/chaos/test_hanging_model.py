@@ -1,4 +1,4 @@
-"""A model API that takes requests and never answers."""
+"""A model API that accepts requests and never answers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PLACES = 8  # GUARD__MAX_CONCURRENT, and so the connections of the pool
 @pytest.mark.proves("scale.pooling")
 @pytest.mark.parametrize("fault", ["hang", "drip"])
 async def test_model_hangs_for_ever(fault: str, upstream: Upstream, start_service: StartService, row: Row) -> None:
-    """504 at the deadline, for as many as there are places; afterwards bulkhead and pool have all of them back."""
+    """504 at the deadline, for as many runs as there are places; afterwards bulkhead and pool are free again."""
     service = start_service(
         RUN__DEADLINE_SECONDS=DEADLINE,
         GUARD__TIMEOUT_SECONDS=30,

@@ -1,4 +1,4 @@
-"""Input that wants to break something."""
+"""Hostile requests."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ FUZZ_SECONDS = 20
 
 
 def unexpected(service: Service) -> list[str]:
-    """Log lines that speak of an error nobody has foreseen."""
+    """Log lines of unexpected errors."""
     return [line for line in service.lines if "unexpected" in line or "Traceback" in line or MODEL_KEY in line]
 
 
 async def answers_to(service: Service, request: bytes) -> list[bytes]:
-    """Everything that comes back until the service closes the connection or says nothing more for a moment."""
+    """Everything that the service sends until it closes the connection or is silent for a moment."""
     reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
     received = b""
     try:
@@ -46,7 +46,7 @@ async def answers_to(service: Service, request: bytes) -> list[bytes]:
 @pytest.mark.proves("security.input")
 @pytest.mark.proves("security.output")
 async def test_hostile_corpus(upstream: Upstream, start_service: StartService, row: Row) -> None:
-    """No 5xx, no secret, no stack trace for hostile bytes and 400 mutants of good requests; the service works on."""
+    """No 5xx, no secret, no stack trace for hostile bytes and 400 mutants of good requests; the service survives."""
     service = start_service(LIMITS__BODY_TIMEOUT_SECONDS=1)
     corpus = list(requests(KEY, mutants=MUTANTS))
     at_once = asyncio.Semaphore(8)
@@ -73,7 +73,7 @@ async def test_hostile_corpus(upstream: Upstream, start_service: StartService, r
 def test_schemathesis_over_the_openapi_document(
     upstream: Upstream, start_service: StartService, tmp_path: Path, row: Row
 ) -> None:
-    """No 5xx, no secret, no stack trace; every answer has a status, a type and a shape that the document names."""
+    """No 5xx, no secret, no stack trace; every response has a status, a type and a schema of the document."""
     service = start_service()
     checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
     options = [

@@ -26,8 +26,8 @@ OPEN_SECONDS = 4.0
 @pytest.mark.proves("reliability.fallback")
 @pytest.mark.proves("scale.balancing")
 async def test_primary_down_for_twenty_seconds(upstream: Upstream, start_service: StartService, row: Row) -> None:
-    """The breaker opens within its minimum calls, whatever went well before; then only probes reach the primary, the
-    fallback answers with `degraded: true`; back to the primary within one open period and one probe."""
+    """The breaker opens within its minimum calls, even after many successes; then only probes reach the primary, and
+    the fallback answers with `degraded: true`; the primary is back within one open period and one probe."""
     service = start_service(
         GUARD__BREAKER_MINIMUM_CALLS=MINIMUM_CALLS, GUARD__BREAKER_OPEN_SECONDS=OPEN_SECONDS, **fallback_of(upstream)
     )
@@ -54,8 +54,8 @@ async def test_primary_down_for_twenty_seconds(upstream: Upstream, start_service
         degraded=f"{sum(answer.degraded for answer in during)} of {len(during)}",
         back_after=f"{back_after:.1f} s",
     )
-    assert len(opening) <= MINIMUM_CALLS + CALLERS, "its minimum calls, and what was in flight by then"
-    assert len(failed) - len(opening) <= DOWN_SECONDS / OPEN_SECONDS, "a probe an open period"
+    assert len(opening) <= MINIMUM_CALLS + CALLERS, "its minimum calls, and the calls in flight"
+    assert len(failed) - len(opening) <= DOWN_SECONDS / OPEN_SECONDS, "one probe per open period"
     assert share(load.answers) == 1.0
     assert all(answer.degraded for answer in during)
     assert back_after <= OPEN_SECONDS + 1.0
@@ -84,5 +84,5 @@ async def test_both_models_down_for_a_minute(upstream: Upstream, start_service: 
     assert statuses(answers) == {503: len(answers)}
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
     assert milliseconds(answers) < 20
-    assert upstream.attempts(None) < len(load.answers) / 5, "what is asked is asked by probes"
+    assert upstream.attempts(None) < len(load.answers) / 5, "only probes reach the models"
     assert grown < 2

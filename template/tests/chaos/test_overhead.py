@@ -1,4 +1,4 @@
-"""What all of this costs."""
+"""The cost of the whole path of a run."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def measured(folder: Path, **settings: object) -> dict[str, float]:
 
 
 def test_overhead_of_the_whole_path(tmp_path: Path, row: Row) -> None:
-    """The goal is 0.5 ms of CPU a run next to the bare agent call. Asserted is a share of that call, which does not
-    depend on the machine: under a third with metrics and logs, under a quarter without."""
+    """The goal is 0.5 ms of CPU per run on top of the bare agent call. The test asserts a share of that call, since it
+    does not depend on the machine: under a third with metrics and logs, under a quarter without."""
     full, silent = measured(tmp_path), measured(tmp_path, **SILENT)
     row.shows(
         bare_run=f"{full['bare']:.2f} ms",

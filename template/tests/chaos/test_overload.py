@@ -1,4 +1,4 @@
-"""More work than the service can do."""
+"""More requests than the service can serve."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.chaos
 
 PLACES = 6  # LIMITS__MAX_IN_FLIGHT
 MODEL_SECONDS = 0.6
-ROUNDS, SECONDS = 3, 5  # alone and crowded in turns, so that a noisy neighbour hits both
+ROUNDS, SECONDS = 3, 5  # normal load and overload in turns, so that other load on the machine affects both
 
 
 @pytest.mark.proves("scale.backpressure")

@@ -1,4 +1,4 @@
-"""Redis goes and comes back, while two replicas work."""
+"""Redis stops and returns, while two replicas work."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from support.waiting import becomes
 
 pytestmark = pytest.mark.chaos
 
-PER_MINUTE = 60  # of each key; the load is spread over enough keys to stay below it
+PER_MINUTE = 60  # per key; the load uses enough keys to stay below it
 CLIENTS = 30
 OUTAGE = 5.0
 
 
 def clients() -> tuple[list[str], dict[str, Any]]:
-    """Keys, each of a tenant of its own, and the setting that knows them."""
+    """Keys, each with its own tenant, and the setting with their hashes."""
     made = [new_key() for _ in range(CLIENTS + 3)]
     return [key for key, _ in made], {
         f"client-{number}": {"hash": hash_, "tenant": f"tenant-{number}"} for number, (_, hash_) in enumerate(made)
@@ -48,7 +48,7 @@ async def test_redis_outage_under_load(
     own_redis: Redis,
     row: Row,
 ) -> None:
-    """No 5xx because of it; limits are shared, then counted per replica, then shared again; answers say when an
+    """It causes no 5xx; limits are shared, then counted per replica, then shared again; responses say if an
     Idempotency-Key holds in one replica only; `/readyz` stays 200."""
     keys, auth = clients()
     settings = {"STATE_URL": own_redis.url, "AUTH__KEYS": auth, "LIMITS__REQUESTS_PER_MINUTE": PER_MINUTE}
@@ -57,7 +57,7 @@ async def test_redis_outage_under_load(
     let_in = {}
 
     async def burst(key: str) -> int:
-        """How many of twice the limit are let in, spread over both replicas."""
+        """Sends twice the limit to both replicas; returns the number of accepted requests."""
         async with Load(in_turn(replicas), [key]) as load:
             answers = await load.callers(4, runs=2 * PER_MINUTE)
         assert set(statuses(answers)) <= {200, 429}, statuses(answers)
@@ -89,7 +89,7 @@ async def test_redis_outage_under_load(
         back_after=f"{back_after:.1f} s",
     )
     assert statuses(load.answers) == {200: len(load.answers)}
-    assert max(answer.seconds for answer in load.answers) < 12, "a few wait for time-outs; then the breaker knows"
+    assert max(answer.seconds for answer in load.answers) < 12, "a few wait for time-outs; then the breaker opens"
     assert (let_in["before"], let_in["after"]) == (PER_MINUTE, PER_MINUTE)
     assert PER_MINUTE < let_in["during"] <= 2 * PER_MINUTE
     assert degraded == [1.0, 1.0]

@@ -1,4 +1,4 @@
-"""A model API that fails more often than not: retries must not bury it."""
+"""A model API that fails most of the time: retries must not overload it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MOSTLY_BROKEN = {"fault": "status", "status": 503, "share": 0.6}
 
 
 @pytest.mark.proves("reliability.retries")
-async def test_retry_storm_with_the_breaker_held_off(upstream: Upstream, start_service: StartService, row: Row) -> None:
-    """60% 5xx for 30 s: at most 1.25 attempts a run plus the floor, whatever `GUARD__ATTEMPTS` is; 99% are answered,
-    by the fallback where the primary failed."""
+async def test_retry_storm_without_breaker(upstream: Upstream, start_service: StartService, row: Row) -> None:
+    """60% 5xx for 30 s: at most 1.25 attempts per run plus the floor, for any `GUARD__ATTEMPTS`; 99% of runs succeed,
+    by the fallback if the primary failed."""
     services = {
         attempts: start_service(
             MODEL__PRIMARY=f"openai-chat:primary-{attempts}",
@@ -51,17 +51,17 @@ async def test_retry_storm_with_the_breaker_held_off(upstream: Upstream, start_s
         )
         assert good + bad <= 1.25 * len(answers) + FLOOR * STORM_SECONDS
         assert share(answers) >= 0.99
-        assert degraded + good == statuses(answers)[200], "degraded is said, and only then"
+        assert degraded + good == statuses(answers)[200], "exactly the fallback's answers are marked as degraded"
 
 
 @pytest.mark.proves("reliability.breakers")
 @pytest.mark.proves("reliability.fallback")
-async def test_retry_storm_with_the_breaker_on(upstream: Upstream, start_service: StartService, row: Row) -> None:
-    """60% 5xx: the breaker opens within its minimum calls, and the fallback answers everything."""
+async def test_retry_storm_with_breaker(upstream: Upstream, start_service: StartService, row: Row) -> None:
+    """60% 5xx: the breaker opens within its minimum calls, and the fallback answers all runs."""
     service = start_service(
         GUARD__BREAKER_MINIMUM_CALLS=MINIMUM_CALLS, GUARD__BREAKER_OPEN_SECONDS=60, **fallback_of(upstream)
     )
-    # One caller, and a seed with which at least half of the first ten fail: it is exactly known when it has to open.
+    # One caller, and a seed that makes half of the first ten calls fail, so that the moment of opening is known.
     upstream.plays({**MOSTLY_BROKEN, "model": "primary"}, seed=0)
     async with Load(service.url, [KEY]) as load:
         await load.callers(1, runs=MINIMUM_CALLS)

@@ -1,4 +1,4 @@
-"""Replicas that are replaced while they work."""
+"""Replicas are replaced while they work."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from support.waiting import becomes
 pytestmark = pytest.mark.chaos
 
 DRAIN = 1.0
-LONGEST_RUN = 3.0  # longer than the drain, so that runs are in flight when the door closes
+LONGEST_RUN = 3.0  # longer than the drain, so that runs are in flight when the socket closes
 PROBE_EVERY = 0.1
 
 
 class Balancer:
-    """What stands before replicas: asks each for its readiness, and sends work to those that are ready, in turn."""
+    """A load balancer: checks each replica's readiness, and sends work to the ready ones in turn."""
 
     def __init__(self) -> None:
         self.ready: dict[Service, bool] = {}
-        self.said: dict[Service, set[int]] = {}  # statuses of /readyz; 0 is no answer
+        self.said: dict[Service, set[int]] = {}  # statuses of /readyz; 0 means no answer
         self._turn = count()
 
     def url(self) -> str:
@@ -46,8 +46,8 @@ class Balancer:
 @pytest.mark.proves("scale.balancing")
 @pytest.mark.proves("reliability.health")
 async def test_sigterm_under_load(upstream: Upstream, start_service: StartService, row: Row) -> None:
-    """Two replicas are replaced one after the other: no request fails, `/readyz` says 503 before the door closes, each
-    exits with 0 within drain + longest run."""
+    """Two replicas are replaced one after the other: no request fails, `/readyz` answers 503 before the socket closes,
+    and each replica exits with 0 within drain + longest run."""
     balancer = Balancer()
     settings = {"DRAIN_SECONDS": DRAIN, "RUN__DEADLINE_SECONDS": 10}
     replicas = [start_service(**settings) for _ in range(2)]
@@ -63,8 +63,8 @@ async def test_sigterm_under_load(upstream: Upstream, start_service: StartServic
                 await asyncio.sleep(1)
                 told, first = time.monotonic(), len(load.answers)
                 old.signal(signal.SIGTERM)
-                await becomes(lambda old=old: not balancer.ready[old], what="/readyz says 503")  # type: ignore[misc]
-                assert old.exited is None, "it said so before it went"
+                await becomes(lambda old=old: not balancer.ready[old], what="/readyz answers 503")  # type: ignore[misc]
+                assert old.exited is None, "it answered 503 before it exited"
                 await becomes(lambda old=old: old.exited is not None, within=30, what="it exits")  # type: ignore[misc]
                 took.append(time.monotonic() - told)
                 in_flight.append(len(load.answers) - first)

@@ -1,4 +1,4 @@
-"""Keys are exchanged while the service works, without a restart."""
+"""Keys are rotated while the service works, without a restart."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ REFRESH = 3.0
 async def test_model_key_and_client_key_rotated_under_load(
     upstream: Upstream, start_service: StartService, tmp_path: Path, row: Row
 ) -> None:
-    """No request fails while the model's key and the client's key are exchanged; the provider refuses the old model
-    key at once, the service the old client key once it is taken away."""
+    """No request fails while the model's key and the client's key are rotated; the provider refuses the old model key
+    at once, and the service refuses the old client key after its removal."""
     (old_key, old_hash), (next_key, new_hash) = new_key(), new_key()
     old, new = ({"hash": hash_, "tenant": "acme"} for hash_ in (old_hash, new_hash))
     folder = tmp_path / "secrets"
     folder.mkdir()
 
     def mount(**secrets: object) -> None:
-        """As an orchestrator does: the new file takes the old one's place in one step."""
+        """Replaces a mounted file atomically, as an orchestrator does."""
         for name, value in secrets.items():
             (folder / f".{name}").write_text(value if isinstance(value, str) else json.dumps(value))
             (folder / f".{name}").rename(folder / name)
@@ -53,11 +53,11 @@ async def test_model_key_and_client_key_rotated_under_load(
 
     async with Load(service.url, [old_key]) as load, load.going_on(callers=8, per_second=30):
         await answered_by("first-model-key")
-        # The model's key. The provider takes the old one back the moment that the new one is mounted.
+        # The model's key. The provider revokes the old one at the moment when the new one is mounted.
         mount(MODEL__API_KEY="second-model-key")
         upstream.plays(allowed_keys=["second-model-key"], latency=0.05)
         await answered_by("second-model-key")
-        # The client's key: both are valid for a while, then only the new one.
+        # The client's key: both keys are valid for a while, then only the new one.
         mount(AUTH__KEYS={"client-1": old, "client-2": new})
         await becomes(lambda: rotations() == 2, within=3 * REFRESH, what="the new client key is known")
         load.keys[:] = [next_key]
@@ -74,5 +74,5 @@ async def test_model_key_and_client_key_rotated_under_load(
     )
     assert refused > 60
     assert statuses(load.answers) == {200: len(load.answers)}
-    assert upstream.stats()["outcomes"].get("401", 0) >= 1, "the old model key was tried once more, then replaced"
+    assert upstream.stats()["outcomes"].get("401", 0) >= 1, "the old model key was refused once, then replaced"
     assert statuses(late.answers) == {401: 1}

@@ -1,4 +1,4 @@
-"""A daily budget that many callers and two replicas draw from."""
+"""A daily budget, used by many callers on two replicas."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.processes import Redis, Upstream
 pytestmark = pytest.mark.chaos
 
 BUDGET = 10_000  # tokens
-A_RUN = 350  # tokens that the upstream bills for each
+A_RUN = 350  # tokens that the upstream bills per run
 
 
 @pytest.mark.proves("cost.budgets")
@@ -22,8 +22,8 @@ A_RUN = 350  # tokens that the upstream bills for each
 async def test_daily_budget_of_ten_thousand_tokens(
     upstream: Upstream, start_service: StartService, redis: Redis, row: Row
 ) -> None:
-    """32 callers, two replicas: never more than one run per replica over the budget, all of it is used, and what is
-    refused is told when to come back."""
+    """32 callers, two replicas: at most one run per replica exceeds the budget, all of it is used, and refused
+    callers get a `Retry-After`."""
     settings = {"STATE_URL": redis.url, "BUDGET__TOKENS_PER_DAY": BUDGET, "BUDGET__TOKENS_PER_RUN": 1_000}
     replicas = [start_service(**settings) for _ in range(2)]
     upstream.plays(latency=0.1, prompt_tokens=A_RUN - 50, completion_tokens=50)

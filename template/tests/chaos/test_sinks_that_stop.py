@@ -1,4 +1,4 @@
-"""Logs and the audit trail go where nobody reads, where nothing is left to read, and where no room is."""
+"""Logs and the audit trail go to a pipe without a reader, to a closed pipe, and to a full disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.figures import Row
 from support.processes import COMMAND, Upstream, call, environment, free_port
 from support.waiting import eventually
 
-RUNS = 300  # their lines are more than a pipe holds
+RUNS = 300  # their log lines exceed a pipe's buffer
 HEADERS = {"authorization": f"Bearer {KEY}"}
 
 
@@ -25,7 +25,7 @@ def asked(url: str) -> int:
 
 @pytest.mark.proves("observe.sinks")
 @pytest.mark.parametrize("stdout", ["unread", "closed", "full"])
-def test_a_service_goes_on_and_ends_when_stdout_does_not(
+def test_a_service_works_and_stops_although_stdout_is_stuck(
     stdout: str, upstream: Upstream, tmp_path: Path, row: Row
 ) -> None:
     port = free_port()
@@ -55,11 +55,11 @@ def test_a_service_goes_on_and_ends_when_stdout_does_not(
 
 @pytest.mark.proves("observe.sinks")
 @pytest.mark.proves("security.audit")
-def test_a_trail_that_is_required_and_full_stops_work_before_it_is_paid(
+def test_a_required_trail_on_a_full_disk_stops_runs_before_they_cost(
     start_service: StartService, upstream: Upstream
 ) -> None:
     service = start_service(AUDIT_FILE="/dev/full", AUDIT__REQUIRED=True)
-    assert asked(service.url) == 200, "paid before anybody could know"
+    assert asked(service.url) == 200, "the first run cannot know yet"
     eventually(lambda: call("GET", f"{service.url}/readyz")[0] == 503, within=10, what="it is not ready")
     assert b"No space left" in call("GET", f"{service.url}/readyz")[1]
     paid = upstream.attempts()
@@ -69,7 +69,7 @@ def test_a_trail_that_is_required_and_full_stops_work_before_it_is_paid(
 
 
 @pytest.mark.proves("observe.sinks")
-def test_a_trail_that_is_not_required_stops_nothing(start_service: StartService) -> None:
+def test_an_optional_trail_on_a_full_disk_stops_no_run(start_service: StartService) -> None:
     service = start_service(AUDIT_FILE="/dev/full")
     assert {asked(service.url) for _ in range(5)} == {200}
     assert b"No space left" in call("GET", f"{service.url}/readyz")[1]

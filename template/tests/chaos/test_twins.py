@@ -22,8 +22,8 @@ TWINS = 50
 async def test_fifty_identical_posts_with_one_key(
     upstream: Upstream, start_service: StartService, redis: Redis, row: Row
 ) -> None:
-    """Fifty concurrent twins over two replicas: one upstream call, fifty equal answers; and again after both replicas
-    were replaced."""
+    """Fifty concurrent twins on two replicas: one upstream call, fifty equal answers; the same answers after both
+    replicas were replaced."""
     replicas = [start_service(STATE_URL=redis.url) for _ in range(2)]
     upstream.plays(latency=1.0)
     async with Load(in_turn(replicas), [KEY]) as load:

@@ -1,4 +1,4 @@
-"""The real openai client against the gateway: any OpenAI client works."""
+"""The real openai client against the gateway."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_earlier_messages_are_the_history(openai_client: openai.AsyncOpenA
     assert any("Be brief." in message["content"] for message in sent if message["role"] == "system")
 
 
-async def test_options_that_say_the_default_are_no_reason_to_refuse(openai_client: openai.AsyncOpenAI) -> None:
+async def test_options_with_default_values_are_accepted(openai_client: openai.AsyncOpenAI) -> None:
     answer = await openai_client.chat.completions.create(
         model="agent",
         messages=[{"role": "user", "content": "hello"}],

@@ -1,4 +1,4 @@
-"""Probes, metrics, logs and traces, and how the service stops."""
+"""Probes, metrics, logs, traces and shutdown."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def test_a_replica_is_not_ready_before_it_has_reached_its_state_store(
         service.wait_ready()
         assert await status("/startupz") == 200
         own_redis.kill()
-        assert await status("/readyz") == 200, "later outages are ridden out"
+        assert await status("/readyz") == 200, "later outages do not make it unready"
         assert "unreachable" in (await client.get("/readyz")).text
 
 
@@ -85,7 +85,7 @@ async def test_an_open_breaker_is_reported_but_does_not_fail_readiness(
 
 @pytest.mark.proves("observe.metrics")
 @pytest.mark.parametrize("name", METRICS)
-async def test_a_run_is_seen_in_the_metrics(client: Client, service: Service, name: str) -> None:
+async def test_the_metrics_show_a_run(client: Client, service: Service, name: str) -> None:
     await client.post("/v1/runs", json={"input": "hello"})
     assert f"\n{name}{{" in (await client.get("/metrics")).text
 
@@ -157,10 +157,10 @@ async def test_one_trace_leads_from_the_caller_through_agent_and_tool_to_the_mod
     chat = next(span for span in inside if span.name == "chat primary")
     assert attributes(chat)["gen_ai.usage.input_tokens"] == 100
     await becomes(lambda: {"agent.run.duration", "dependency.call.duration"} <= collector.metric_names)
-    assert b"The tool said" not in collector.raw, "contents are in no trace unless LOG_CONTENT asks for them"
+    assert b"The tool said" not in collector.raw, "only LOG_CONTENT puts contents into traces"
 
 
-async def test_a_collector_that_is_gone_does_not_hold_up_the_end(
+async def test_an_unreachable_collector_does_not_delay_the_shutdown(
     start_service: StartService, collector: Collector
 ) -> None:
     service = start_service(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
@@ -172,7 +172,7 @@ async def test_a_collector_that_is_gone_does_not_hold_up_the_end(
 
 @pytest.mark.proves("scale.balancing")
 @pytest.mark.proves("reliability.health")
-async def test_sigterm_says_not_ready_first_then_finishes_what_is_in_flight_and_exits_with_0(
+async def test_sigterm_makes_unready_then_finishes_requests_in_flight_and_exits_with_0(
     start_service: StartService, upstream: Upstream
 ) -> None:
     service = start_service(DRAIN_SECONDS=1)
@@ -196,20 +196,20 @@ async def test_sigterm_says_not_ready_first_then_finishes_what_is_in_flight_and_
     assert service.exited == 0
 
 
-async def test_sigint_stops_at_once_after_what_is_in_flight(start_service: StartService) -> None:
+async def test_sigint_finishes_requests_in_flight_without_the_drain(start_service: StartService) -> None:
     service = start_service(DRAIN_SECONDS=30)
     service.signal(signal.SIGINT)
     eventually(lambda: service.exited is not None, within=10, what="the process ends")
     assert service.exited == 0
 
 
-def test_a_door_that_asks_for_no_key_is_said_in_the_log(start_service: StartService) -> None:
+def test_a_service_that_requires_no_key_logs_a_warning(start_service: StartService) -> None:
     assert start_service(AUTH__KEYS={}).logged("open_door")["level"] == "warning"
     assert not start_service().logs("open_door")
 
 
 @pytest.mark.proves("reliability.health")
-def test_being_told_to_stop_many_times_is_no_failure_either(start_service: StartService) -> None:
+def test_repeated_stop_signals_do_not_change_the_exit_code(start_service: StartService) -> None:
     service = start_service(DRAIN_SECONDS=0.2)
 
     def ended() -> bool:

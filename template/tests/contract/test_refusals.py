@@ -1,4 +1,4 @@
-"""Bad requests get a 4xx problem that says what was expected: never a stack trace, never a 500."""
+"""Bad requests get a 4xx problem that names the expected form: never a stack trace, never a 500."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Client = httpx2.AsyncClient
 
 
 def problem_of(response: httpx2.Response) -> dict[str, Any]:
-    """The problem (RFC 9457), after checking that it is a whole one and gives nothing away."""
+    """The problem (RFC 9457), after checks that it is complete and reveals nothing."""
     assert response.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = response.json()
     assert {"type", "title", "status", "detail", "request_id"} <= set(problem)
@@ -63,7 +63,7 @@ def problem_of(response: httpx2.Response) -> dict[str, Any]:
     ],
     ids=lambda body: body[:40].decode("latin-1") or "nothing",
 )
-async def test_a_body_that_does_not_fit_is_refused(client: Client, upstream: Upstream, body: bytes) -> None:
+async def test_an_invalid_body_is_refused(client: Client, upstream: Upstream, body: bytes) -> None:
     response = await client.post("/v1/runs", content=body, headers={"content-type": "application/json"})
     assert response.status_code in (400, 422)
     assert problem_of(response)["type"] == "urn:problem:invalid-input"
@@ -80,7 +80,7 @@ async def test_a_refusal_names_the_field(client: Client) -> None:
     "content_type",
     ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense", None],
 )
-async def test_another_content_type_is_refused_and_told_which_one(client: Client, content_type: str | None) -> None:
+async def test_another_content_type_is_refused_with_the_expected_one(client: Client, content_type: str | None) -> None:
     headers = {"content-type": content_type} if content_type else {}
     response = await client.post("/v1/runs", content=b'{"input": "hello"}', headers=headers)
     assert response.status_code == 422
@@ -102,7 +102,7 @@ async def test_paths_and_methods_that_do_not_exist(client: Client, method: str, 
     ["", "Bearer", "Bearer wrong", f"Basic {KEY}", KEY, f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", "Bearer ü"],
     ids=["none", "no key", "wrong", "basic", "bare", "longer", "shorter", "not ASCII"],
 )
-async def test_without_a_valid_key_nobody_gets_in(service: Service, upstream: Upstream, authorization: str) -> None:
+async def test_requests_need_a_valid_key(service: Service, upstream: Upstream, authorization: str) -> None:
     async with client_of(service, None) as client:
         headers = [(b"authorization", authorization.encode())] if authorization else []
         response = await client.post("/v1/runs", json={"input": "hello"}, headers=headers)
@@ -112,7 +112,7 @@ async def test_without_a_valid_key_nobody_gets_in(service: Service, upstream: Up
     assert upstream.attempts() == 0
 
 
-# Tenants of their own for the tests that share `tight`, whose limits they use up.
+# Each test that shares `tight` has its own tenant, since it uses up the tenant's limits.
 KEYS = {name: new_key() for name in ("expired", "valid", "slow", "busy", "poor")}
 EXPIRES = {"expired": "2020-01-01", "valid": "2999-01-01"}
 
@@ -141,7 +141,7 @@ async def test_a_key_is_valid_until_it_expires(tight: Service, upstream: Upstrea
 
 
 async def raw(service: Service, head: str, body: bytes, key: str = KEY) -> bytes:
-    """What the service answers to these bytes, although the request is not over."""
+    """The service's response to these bytes, although the request is incomplete."""
     reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
     try:
         writer.write(f"POST /v1/runs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n{head}\r\n\r\n".encode())
@@ -153,7 +153,7 @@ async def raw(service: Service, head: str, body: bytes, key: str = KEY) -> bytes
 
 
 @pytest.mark.proves("security.input")
-async def test_a_body_announced_too_big_is_refused_before_it_is_sent(service: Service) -> None:
+async def test_a_body_that_announces_its_excessive_size_is_refused_before_it_is_sent(service: Service) -> None:
     head = "Content-Type: application/json\r\nContent-Length: 1000000000"
     answer = await raw(service, head, b'{"input": "')
     assert answer.startswith(b"HTTP/1.1 413")
@@ -161,7 +161,7 @@ async def test_a_body_announced_too_big_is_refused_before_it_is_sent(service: Se
 
 
 @pytest.mark.proves("security.input")
-async def test_a_body_of_unknown_size_is_refused_once_it_is_too_big(service: Service) -> None:
+async def test_a_body_of_unknown_size_is_refused_when_it_exceeds_the_limit(service: Service) -> None:
     chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     head = "Content-Type: application/json\r\nTransfer-Encoding: chunked"
     assert (await raw(service, head, chunk + chunk)).startswith(b"HTTP/1.1 413")
@@ -179,12 +179,12 @@ async def test_a_head_that_does_not_end_is_cut_off(service: Service, piece: byte
                 writer.write(piece)
                 await writer.drain()
                 sent += len(piece)
-    assert sent < 20_000_000  # what both ends hold in their buffers, and no more
+    assert sent < 20_000_000  # no more than the buffers of both ends
     writer.close()
 
 
 @pytest.mark.proves("security.input")
-async def test_a_head_that_comes_too_slowly_is_cut_off_also_as_the_second_on_its_connection(tight: Service) -> None:
+async def test_a_slow_head_is_cut_off_even_as_the_second_on_its_connection(tight: Service) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", tight.port)
     writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
     async with asyncio.timeout(5):
@@ -192,7 +192,7 @@ async def test_a_head_that_comes_too_slowly_is_cut_off_also_as_the_second_on_its
         began, answer = time.monotonic(), b""
         writer.write(b"GET /livez HTTP/1.1\r\nX-Slow: ")
         while not answer:
-            writer.write(b"a")  # a byte now and then, which is no silence
+            writer.write(b"a")  # a byte now and then, so that the connection is never idle
             answer = await read_in(reader, 0.1)
     assert answer.startswith(b"HTTP/1.1 408")
     assert 0.4 < time.monotonic() - began < 3
@@ -200,7 +200,7 @@ async def test_a_head_that_comes_too_slowly_is_cut_off_also_as_the_second_on_its
 
 
 async def read_in(reader: asyncio.StreamReader, seconds: float) -> bytes:
-    """What comes within so many seconds."""
+    """The bytes that arrive within `seconds`."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             return await reader.read(1000)
@@ -223,7 +223,7 @@ async def test_without_a_key_no_body_is_read_at_all(service: Service) -> None:
 
 
 @pytest.mark.proves("security.input")
-async def test_a_client_that_sends_its_body_too_slowly_loses_its_place(tight: Service) -> None:
+async def test_a_slow_body_is_cut_off_and_frees_its_place(tight: Service) -> None:
     head = "Content-Type: application/json\r\nContent-Length: 100"
     answer = await raw(tight, head, b'{"input": ', KEYS["slow"][0])
     assert answer.startswith(b"HTTP/1.1 408")
@@ -261,7 +261,7 @@ async def test_the_rate_limit_is_exact_under_concurrency_and_says_when_to_come_b
 
 
 @pytest.mark.proves("scale.backpressure")
-async def test_work_beyond_what_may_be_in_flight_is_refused_at_once(tight: Service, upstream: Upstream) -> None:
+async def test_requests_beyond_the_limit_in_flight_are_refused_at_once(tight: Service, upstream: Upstream) -> None:
     upstream.plays(latency=1.0)
     before = tight.metric("requests_rejected_total", reason="overloaded")
     async with client_of(tight, KEYS["busy"][0]) as client:
@@ -281,7 +281,7 @@ async def test_work_beyond_what_may_be_in_flight_is_refused_at_once(tight: Servi
 async def test_a_spent_budget_is_a_429_of_its_own_type_before_any_call(tight: Service, upstream: Upstream) -> None:
     async with client_of(tight, KEYS["poor"][0]) as client:
         codes = [(await client.post("/v1/runs", json={"input": "hello"})).status_code for _ in range(4)]
-        assert codes == [200, 200, 200, 429]  # 120 tokens each; the last that began may end over the limit
+        assert codes == [200, 200, 200, 429]  # 120 tokens each; the last run may exceed the limit
         refused = await client.post("/v1/runs", json={"input": "hello"})
         assert problem_of(refused)["type"].endswith("budget-exceeded")
         assert int(refused.headers["retry-after"]) > 0
@@ -289,7 +289,7 @@ async def test_a_spent_budget_is_a_429_of_its_own_type_before_any_call(tight: Se
     assert upstream.attempts() == 3
 
 
-async def test_nobody_is_sent_to_the_host_that_a_request_names(client: Client) -> None:
+async def test_no_response_redirects_to_the_host_of_a_request(client: Client) -> None:
     response = await client.post("/v1/runs/", json={"input": "hello"}, headers={"host": "evil.example"})
     assert response.status_code == 404
     assert "evil.example" not in str(response.headers)

@@ -1,4 +1,4 @@
-"""Two processes on one Redis are one service."""
+"""Two processes on one Redis behave as one service."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ async def test_replicas_share_idempotency_cache_conversations_and_limits(
     assert upstream.attempts() == 2
 
     await run(clients[0], "first", conversation_id="talk")
-    replicas[0].kill()  # what is said is in no process
+    replicas[0].kill()  # no conversation is in a process
     await run(clients[1], "second", conversation_id="talk")
     said = [message["content"] for message in upstream.stats()["requests"][-1]["body"]["messages"]]
     assert said[-3:] == ["first", "You said: first", "second"]
 
     codes = [(await run(clients[1], f"more {n}")).status_code for n in range(30)]
-    assert codes == [200] * 26 + [429] * 4, "the fourteen requests before count, whichever replica took them"
+    assert codes == [200] * 26 + [429] * 4, "the fourteen requests before count, on both replicas"

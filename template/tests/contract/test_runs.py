@@ -1,4 +1,4 @@
-"""`POST /v1/runs` over a real socket: what a client may rely on."""
+"""`POST /v1/runs` over a real socket: the promises to clients."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def test_a_run_answers_with_output_model_and_usage(client: Client) -> None
     }
 
 
-async def test_the_agent_calls_its_tools_and_answers_with_what_they_said(client: Client, upstream: Upstream) -> None:
+async def test_the_agent_calls_its_tools_and_answers_with_their_results(client: Client, upstream: Upstream) -> None:
     response = await client.post(
         "/v1/runs", json={"input": 'call convert_units {"value": 12, "source": "km", "target": "miles"}'}
     )
@@ -70,7 +70,7 @@ async def test_tool_arguments_are_validated_before_the_tool_runs(client: Client,
     ],
     ids=range(11),
 )
-async def test_what_a_tool_s_api_sends_is_never_an_error_of_the_service(
+async def test_no_response_of_a_tools_api_is_an_error_of_the_service(
     client: Client, upstream: Upstream, data: str
 ) -> None:
     upstream.plays({"fault": "body", "path": "/latest", "text": data})
@@ -80,7 +80,7 @@ async def test_what_a_tool_s_api_sends_is_never_an_error_of_the_service(
 
 
 @pytest.mark.proves("reliability.fallback")
-async def test_a_tool_whose_api_is_down_does_not_take_the_run_with_it(client: Client, upstream: Upstream) -> None:
+async def test_a_tool_whose_api_is_down_does_not_end_the_run(client: Client, upstream: Upstream) -> None:
     upstream.plays({"fault": "status", "status": 500, "path": "/latest"})
     response = await client.post("/v1/runs", json={"input": 'call exchange_rate {"base": "EUR", "quote": "USD"}'})
     assert response.status_code == 200
@@ -98,7 +98,7 @@ async def test_the_request_id_comes_back_and_is_in_every_log_line_of_the_request
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 200, "ünïcode", '"quoted"'], ids=range(5))
-async def test_a_request_id_that_is_none_is_replaced(client: Client, given: str) -> None:
+async def test_an_invalid_request_id_is_replaced(client: Client, given: str) -> None:
     response = await client.get("/livez", headers=[(b"X-Request-Id", given.encode())])
     assert response.headers["x-request-id"].isalnum()
 
@@ -120,7 +120,7 @@ async def test_no_tenant_reaches_anothers_conversation(client: Client, service: 
 
 
 @pytest.mark.proves("security.output")
-async def test_hostile_answers_are_neutralised_before_they_leave(client: Client, upstream: Upstream) -> None:
+async def test_hostile_answers_are_neutralised(client: Client, upstream: Upstream) -> None:
     upstream.plays(answer="<script>alert(1)</script> ![x](https://evil.example/?q=1) model-key-of-the-tests \u202eend")
     output = (await client.post("/v1/runs", json={"input": "hello"})).json()["output"]
     for bad in ("<script", "![", "model-key-of-the-tests", "\u202e"):
@@ -182,7 +182,7 @@ async def test_an_idempotency_key_belongs_to_its_tenant(client: Client, service:
 
 
 @pytest.mark.proves("reliability.timeouts")
-async def test_a_client_that_goes_away_cancels_its_run_which_is_still_accounted_for(
+async def test_a_client_that_disconnects_cancels_its_run_and_the_cost_is_booked(
     client: Client, service: Service, upstream: Upstream
 ) -> None:
     upstream.plays({"fault": "hang"})
@@ -198,7 +198,7 @@ async def test_a_client_that_goes_away_cancels_its_run_which_is_still_accounted_
 
 
 @pytest.mark.proves("cost.cache")
-async def test_identical_work_of_a_tenant_is_paid_once(start_service: StartService, upstream: Upstream) -> None:
+async def test_identical_work_of_a_tenant_is_paid_for_once(start_service: StartService, upstream: Upstream) -> None:
     service = start_service(CACHE__TTL_SECONDS=60)
     async with client_of(service, KEY) as client, client_of(service, OTHER_KEY) as other:
         twins = await asyncio.gather(*[client.post("/v1/runs", json={"input": "hello"}) for _ in range(10)])

@@ -35,7 +35,7 @@ def text_of(items: list[Event]) -> str:
     return "".join(data["text"] for event, data in items if event == "delta")
 
 
-async def test_an_answer_comes_in_pieces_and_ends_with_the_whole(client: Client) -> None:
+async def test_an_answer_arrives_in_pieces_and_ends_with_the_whole_answer(client: Client) -> None:
     items = await events(client, "one two three")
     assert [event for event, _ in items[:-1]] == ["delta"] * (len(items) - 1)
     assert len(items) > 3
@@ -71,7 +71,7 @@ async def test_a_stream_is_neutralised_like_a_whole_answer(client: Client, upstr
 
 
 @pytest.mark.parametrize(("status", "expected"), [(500, 503), (400, 422)])
-async def test_what_fails_before_the_first_piece_has_a_status_of_its_own(
+async def test_a_failure_before_the_first_piece_has_its_own_status(
     client: Client, upstream: Upstream, status: int, expected: int
 ) -> None:
     upstream.plays({"fault": "status", "status": status})
@@ -99,7 +99,7 @@ async def test_a_stream_that_breaks_ends_with_an_error_event(client: Client, ups
 
 
 @pytest.mark.proves("reliability.timeouts")
-async def test_a_reader_that_goes_away_cancels_the_run(client: Client, service: Service, upstream: Upstream) -> None:
+async def test_a_reader_that_disconnects_cancels_the_run(client: Client, service: Service, upstream: Upstream) -> None:
     upstream.plays(chunk_seconds=0.2, answer="word " * 1000)
     headers = {"X-Request-Id": "left-early"}
     async with client.stream("POST", "/v1/runs", json={"input": "hi", "stream": True}, headers=headers) as response:
@@ -119,8 +119,8 @@ async def test_a_repeated_stream_gets_the_first_ones_answer(client: Client, upst
 
 
 @pytest.mark.proves("reliability.timeouts")
-async def test_a_record_that_makes_no_sense_is_an_error_at_once(start_service: StartService, redis: Redis) -> None:
-    """Whatever ends the making of pieces reaches who waits for the next one."""
+async def test_an_invalid_record_is_an_error_at_once(start_service: StartService, redis: Redis) -> None:
+    """Any failure while pieces are made reaches the reader that waits for the next piece."""
     async with client_of(start_service(STATE_URL=redis.url)) as client:
         await events(client, "hello", **{"Idempotency-Key": "stream-2"})
         [record] = re.findall(r"\S+:idempotency:\S+", redis.say("KEYS *:idempotency:*"))
@@ -132,7 +132,7 @@ async def test_a_record_that_makes_no_sense_is_an_error_at_once(start_service: S
 
 
 @pytest.mark.proves("scale.backpressure")
-async def test_a_client_that_does_not_read_its_stream_loses_its_place(start_service: StartService) -> None:
+async def test_a_client_that_does_not_read_its_stream_is_cut_off(start_service: StartService) -> None:
     service = start_service(
         MODEL__PRIMARY="offline",
         LIMITS__MAX_IN_FLIGHT=1,
@@ -141,7 +141,7 @@ async def test_a_client_that_does_not_read_its_stream_loses_its_place(start_serv
         RUN__MAX_INPUT_CHARS=10_000_000,
         BUDGET__TOKENS_PER_RUN=10_000_000,
     )
-    # The offline model repeats its input a word at a time: more than the sockets' buffers hold.
+    # The offline model repeats its input word by word; the answer exceeds the sockets' buffers.
     body = json.dumps({"input": ("a" * 16_000 + " ") * 400, "stream": True}).encode()
     head = f"POST /v1/runs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
     with socket.socket() as deaf:

@@ -13,19 +13,19 @@ FILES = ["test_openai_client.py", "test_operations.py", "test_refusals.py", "tes
 # What Lambda's side of the contract does not have.
 NOT_THERE = {
     "an event comes with its whole body, which AWS has bounded and waited for": [
-        "test_refusals.py::test_a_body_announced_too_big_is_refused_before_it_is_sent",
-        "test_refusals.py::test_a_body_of_unknown_size_is_refused_once_it_is_too_big",
+        "test_refusals.py::test_a_body_that_announces_its_excessive_size_is_refused_before_it_is_sent",
+        "test_refusals.py::test_a_body_of_unknown_size_is_refused_when_it_exceeds_the_limit",
         "test_refusals.py::test_without_a_key_no_body_is_read_at_all",
     ],
     "an answer leaves whole, and nobody tells of a client that went away or does not read": [
-        "test_runs.py::test_a_client_that_goes_away_cancels_its_run_which_is_still_accounted_for",
-        "test_streams.py::test_a_reader_that_goes_away_cancels_the_run",
-        "test_streams.py::test_a_client_that_does_not_read_its_stream_loses_its_place",
+        "test_runs.py::test_a_client_that_disconnects_cancels_its_run_and_the_cost_is_booked",
+        "test_streams.py::test_a_reader_that_disconnects_cancels_the_run",
+        "test_streams.py::test_a_client_that_does_not_read_its_stream_is_cut_off",
         "test_streams.py::test_pieces_arrive_while_the_model_still_writes",
     ],
     "Lambda takes an environment out of service before it ends it; see test_lambda_sandbox.py for the signal": [
-        "test_operations.py::test_sigterm_says_not_ready_first_then_finishes_what_is_in_flight_and_exits_with_0",
-        "test_operations.py::test_sigint_stops_at_once_after_what_is_in_flight",
+        "test_operations.py::test_sigterm_makes_unready_then_finishes_requests_in_flight_and_exits_with_0",
+        "test_operations.py::test_sigint_finishes_requests_in_flight_without_the_drain",
     ],
 }
 

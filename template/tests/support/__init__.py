@@ -1,1 +1,1 @@
-"""What the tests stand on: services, upstreams, stores and brokers as real processes."""
+"""Test support: services, upstreams, stores and brokers as real processes."""

@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector on loopback: takes OTLP over HTTP and keeps what it got."""
+"""An OpenTelemetry collector on loopback: receives OTLP over HTTP and stores it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Collector:
         collector = self
         self.spans: list[Span] = []
         self.metric_names: set[str] = set()
-        self.raw = b""  # all that was received, decompressed
+        self.raw = b""  # all received bytes, decompressed
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:

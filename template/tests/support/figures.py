@@ -21,21 +21,21 @@ RULE = "|" + "---|" * len(HEAD)
 
 
 class Row:
-    """What one scenario showed."""
+    """The figures of one scenario."""
 
     def __init__(self) -> None:
         self.figures: list[str] = []
-        self.attempts: int | None = None  # model requests that arrived; counted at the end when not set before
+        self.attempts: int | None = None  # model requests; counted at the end unless the test sets it
 
     def shows(self, **figures: object) -> None:
-        """Adds figures; underscores in their names are read as spaces."""
+        """Adds figures; an underscore in a name stands for a space."""
         for name, value in figures.items():
             shown = f"{value:.3g}" if isinstance(value, float) else value
             self.figures.append(f"{name.replace('_', ' ')} {shown}")
 
 
 class Report:
-    """The table, written line by line so that an interrupted suite leaves what it has found."""
+    """The table, written line by line, so that an interrupted suite leaves its results."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""A gateway in front of a function, as a program in the place of `serve`: `front.py serve`.
+"""A gateway in front of a function; replaces the command `serve`: `front.py serve`.
 
 HTTP on PORT becomes the events of a function URL for a function under AWS' runtime client, so that what is tested of
 the one door can be tested of the other, unchanged.
@@ -35,7 +35,7 @@ def main() -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             path, _, query = self.path.partition("?")
             headers: dict[str, str] = {}
-            for name, value in self.headers.items():  # API Gateway joins what came several times
+            for name, value in self.headers.items():  # API Gateway joins repeated headers
                 headers[name.lower()] = f"{headers[name.lower()]},{value}" if name.lower() in headers else value
             found = function.wait(function.api.send(event_of(self.command, path, body, headers, query), SECONDS))
             answer = found.result or {"statusCode": 502, "headers": {}, "body": "the function failed"}
@@ -50,14 +50,14 @@ def main() -> None:
         do_GET = do_DELETE = do_PUT = do_PATCH = do_HEAD = do_OPTIONS = do_POST
 
         def log_message(self, *_: object) -> None:
-            """The function has its own log."""
+            """Silent: the function has its own log."""
 
     class Server(ThreadingHTTPServer):
         request_queue_size = 128
         daemon_threads = True
 
         def handle_error(self, *_: object) -> None:
-            """A client that has gone is nothing to write home about."""
+            """Silent: clients may disconnect."""
 
     server = Server(("127.0.0.1", int(os.environ["PORT"])), Front)
 

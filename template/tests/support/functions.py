@@ -16,7 +16,7 @@ StartFunction = Callable[..., Function]
 
 @pytest.fixture
 def start_function(upstream: Upstream) -> Iterator[StartFunction]:
-    """Starts functions of these settings on top of `settings_for`; they are killed at the end."""
+    """Starts functions with these settings added to `settings_for`; kills them at the end."""
     started: list[Function] = []
 
     def start(handler: str = "api", api: Any = None, **settings: Any) -> Function:
@@ -39,12 +39,12 @@ def shared_function(shared_upstream: Upstream) -> Iterator[Function]:
 
 @pytest.fixture
 def function(shared_function: Function, upstream: Upstream) -> Function:
-    """The handler of requests, warm after its first test."""
+    """The handler of requests; warm after the first test."""
     return shared_function
 
 
 def asked(function: Function, method: str, path: str, body: bytes = b"", key: str = KEY, **headers: str) -> Invocation:
-    """A request through the function's URL."""
+    """Sends a request through the function's URL."""
     given = {"authorization": f"Bearer {key}", "content-type": "application/json"}
     given |= {name.replace("_", "-"): value for name, value in headers.items()}
     path, _, query = path.partition("?")

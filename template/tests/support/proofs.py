@@ -1,4 +1,4 @@
-"""How each test ended last, kept in .readiness.json for `make readiness`. A pytest plugin (see conftest.py).
+"""Stores the last outcome of each test in .readiness.json, for `make readiness`. A pytest plugin (see conftest.py).
 
 A run of some of the tests leaves what is known of the others.
 """

@@ -12,7 +12,7 @@ NEVER_OPENS = {"GUARD__BREAKER_FAILURE_RATE": 1.0, "GUARD__BREAKER_MINIMUM_CALLS
 
 
 def fallback_of(upstream: Upstream) -> dict[str, object]:
-    """The settings of a second model, `fallback`, of the same upstream."""
+    """The settings of a second model, `fallback`, at the same upstream."""
     return {
         "MODEL__FALLBACK": "openai-chat:fallback",
         "MODEL__FALLBACK_BASE_URL": f"{upstream.url}/v1",
@@ -21,6 +21,6 @@ def fallback_of(upstream: Upstream) -> dict[str, object]:
 
 
 def in_turn(replicas: Sequence[Service]) -> Callable[[], str]:
-    """Each request to the next replica."""
+    """Sends each request to the next replica."""
     turns = cycle(replicas)
     return lambda: next(turns).url

@@ -1,4 +1,4 @@
-"""What several scenarios of the queue share."""
+"""Shared by several scenarios of the queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leads a cloud's client, unchanged and behind TLS, to a server of ours: an HTTPS proxy, and a certificate for it."""
+"""An HTTPS proxy and its certificate: they lead a cloud's unchanged client to a local server."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 
-@cache  # gRPC reads its roots once a process
+@cache  # gRPC reads its root certificates once per process
 def certificate(host: str) -> tuple[bytes, bytes]:
-    """A private key, and a certificate for `host` that is its own authority; both as PEM."""
+    """A private key and a self-signed certificate for `host`, both as PEM."""
     key = rsa.generate_private_key(65537, 2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now, day = datetime.now(UTC), timedelta(days=1)
@@ -35,7 +35,7 @@ def certificate(host: str) -> tuple[bytes, bytes]:
 
 
 class Tunnel:
-    """An HTTPS proxy that knows one host, and leads there to a port of this machine."""
+    """An HTTPS proxy for one host, which it maps to a local port."""
 
     def __init__(self, host: str, port: int) -> None:
         class Handler(BaseHTTPRequestHandler):
@@ -58,7 +58,7 @@ class Tunnel:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def settings(self) -> dict[str, str]:
-        """What leads a client through here, whatever proxy it has otherwise."""
+        """The settings that lead a client through this proxy, instead of any other."""
         proxy = f"http://127.0.0.1:{self._server.server_port}"
         return {"https_proxy": proxy, "HTTPS_PROXY": proxy, "no_proxy": "", "NO_PROXY": ""}
 
@@ -68,7 +68,7 @@ class Tunnel:
 
 
 def _pump(here: socket.socket, there: socket.socket) -> None:
-    with suppress(OSError):  # either end may go first
+    with suppress(OSError):  # either end may close first
         while data := here.recv(65_536):
             there.sendall(data)
         there.shutdown(socket.SHUT_WR)

@@ -1,10 +1,10 @@
-"""An upstream that speaks OpenAI Chat Completions and the rates API on loopback, and misbehaves on demand.
+"""An upstream with OpenAI Chat Completions and the rates API on loopback; it fails on demand.
 
-    cd tests && python -m support.upstream --port 0        prints {"url": …, "admin": …} and serves until it is killed
+    cd tests && python -m support.upstream --port 0        prints {"url": …, "admin": …} and serves until killed
 
-`/_faults` (POST: the script of `upstream_faults.py`), `/_stats` (GET, DELETE) and `/_asked` (GET) live on a second
-port, so that they answer while the first refuses connections. A raw asyncio protocol: it must outrun the service that
-it tests.
+`/_faults` (POST: the script of `upstream_faults.py`), `/_stats` (GET, DELETE) and `/_asked` (GET) are on a second
+port, so that they answer while the first refuses connections. It uses a raw asyncio protocol, to be faster than the
+tested service.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found",
 
 
 class Upstream:
-    """The script in force, what was seen so far, and the listening sockets."""
+    """The current script, the requests so far, and the listening sockets."""
 
     def __init__(self) -> None:
         self.script = Script()
@@ -53,8 +53,8 @@ class Upstream:
             "keys": self.keys,  # bearer token → requests
             "requests": list(self.requests),  # the last fifty: path, headers, body
             "times": list(self.times),  # [time.time(), model, outcome] of each
-            "abandoned": self.abandoned,  # the client closed before it had the whole answer
-            "accepted": self.accepted,  # connections taken
+            "abandoned": self.abandoned,  # the client closed before the end of the answer
+            "accepted": self.accepted,  # accepted connections
             "open": self.open,
             "connected": len(self.connections),
             "most_open": self.most_open,  # requests at the same time
@@ -62,7 +62,7 @@ class Upstream:
 
     async def serve(self, port: int) -> None:
         loop = asyncio.get_running_loop()
-        # Bound and never listening: keeps the port ours while connections are to be refused.
+        # Bound but never listening: reserves the port while the upstream refuses connections.
         self._reserved = _bound(port)
         self._port: int = self._reserved.getsockname()[1]
         self._server: asyncio.Server | None = None
@@ -85,7 +85,7 @@ class Upstream:
 
 
 class Connection(asyncio.Protocol):
-    """One client connection, keep-alive, a request at a time."""
+    """One keep-alive client connection; one request at a time."""
 
     transport: asyncio.Transport
 
@@ -187,7 +187,7 @@ class Connection(asyncio.Protocol):
             await asyncio.sleep(latency)
         if rule and fault == "status":
             extra = {"retry-after": rule.retry_after} if rule.retry_after is not None else {}
-            # As careless as real ones: the key comes back in the message.
+            # As careless as real providers: the message repeats the key.
             error = {
                 "error": {"message": f"scripted {rule.status} for key {self.key}", "type": "scripted", "code": None}
             }

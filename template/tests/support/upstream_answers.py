@@ -1,4 +1,4 @@
-"""What the pretended model says: Chat Completions bodies, whole and as server-sent events.
+"""The answers of the fake model: Chat Completions bodies, whole and as server-sent events.
 
 The model is deterministic. It calls a tool when the last user message says `call <tool> {json arguments}` and the
 request offers that tool; it repeats what a tool returned; everything else is answered with the question itself.
@@ -23,7 +23,7 @@ CALL = re.compile(r"\bcall (\w+) (\{.*\})", re.DOTALL)
 def answer_to(
     method: str, url: SplitResult, request: Json, script: Script, rule: Rule | None
 ) -> tuple[list[bytes], str, int]:
-    """The body (in several parts when it is a stream), its type and its status, as they are without a fault."""
+    """The body (in several parts for a stream), its type and its status, without a fault."""
     if (method, url.path) == ("GET", "/latest"):
         return [rates(parse_qs(url.query))], "application/json", 200
     if (method, url.path) != ("POST", "/v1/chat/completions"):
@@ -50,14 +50,14 @@ def text_of(content: object) -> str:
 
 
 def place_in_run(request: Json) -> tuple[str, int]:
-    """What the user asked last, and how many answers the model has given before."""
+    """The user's last question, and the number of the model's earlier answers."""
     messages = request.get("messages") or []
     asked = [text_of(message.get("content")) for message in messages if message.get("role") == "user"]
     return (asked or [""])[-1], sum(message.get("role") == "assistant" for message in messages)
 
 
 def message_for(request: Json, answer: str | None) -> Json:
-    """The assistant's message: a tool call, what the tool said, the scripted answer, or an echo."""
+    """The assistant's message: a tool call, the tool's result, the scripted answer, or an echo."""
     messages = request.get("messages") or [{}]
     last = messages[-1]
     offered = {tool["function"]["name"] for tool in request.get("tools") or []}
@@ -89,7 +89,7 @@ def completion(request: Json, message: Json, usage: Json) -> bytes:
 
 
 def events(request: Json, message: Json, usage: Json) -> list[bytes]:
-    """The same answer as `chat.completion.chunk` events, a word in each, ending with `[DONE]`."""
+    """The same answer as `chat.completion.chunk` events, one word each, ending with `[DONE]`."""
     base = {
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",

@@ -1,4 +1,4 @@
-"""The fault schedule: which request gets which fault. How a fault is played stands in `upstream.py`.
+"""The fault schedule: which request gets which fault. `upstream.py` plays the faults.
 
 Rules are tried in order. A rule that matches takes its `share` of the requests (shares of several rules add up, as in
 "10% 429, 1% hangs"), after its first `skip` and for at most `times` of them, from
@@ -15,17 +15,17 @@ from typing import Any
 
 KINDS = {
     "status",  # answers `status` with an OpenAI error body; `retry_after` adds the header
-    "reset",  # closes the connection without a word
-    "hang",  # takes the request and never answers
-    "drip",  # answers rightly, a byte every `seconds`
-    "truncated_json",  # 200, but the JSON stops half way
-    "wrong_json",  # 200 and JSON, but no completion
+    "reset",  # closes the connection without an answer
+    "hang",  # reads the request and never answers
+    "drip",  # a good answer, one byte every `seconds`
+    "truncated_json",  # 200, but the JSON is incomplete
+    "wrong_json",  # 200 and JSON, but not a completion
     "not_json",  # 200 and an HTML page, as a misconfigured proxy sends
     "cut",  # closes the connection in the middle of the body or stream
-    "big",  # a right answer with `bytes` of text
-    "bomb",  # a right answer and `bytes` of white space, compressed by `encoding`: small on the wire
-    "body",  # answers 200 with `text` as JSON, whatever it is
-    "latency",  # answers rightly after `seconds`
+    "big",  # a good answer with `bytes` of text
+    "bomb",  # a good answer and `bytes` of white space, compressed by `encoding`: small on the wire
+    "body",  # 200 with `text` as the body, typed as JSON
+    "latency",  # a good answer after `seconds`
 }
 
 
@@ -60,7 +60,7 @@ class Rule:
 
 @dataclass
 class Script:
-    """Everything that `POST /_faults` sets; what it leaves out goes back to the default."""
+    """Everything that `POST /_faults` sets; omitted fields return to their defaults."""
 
     rules: list[Rule] = field(default_factory=list)
     seed: int = 0

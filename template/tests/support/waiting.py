@@ -1,4 +1,4 @@
-"""Waiting for something to become true: polled, with a deadline, so that no test sleeps and hopes."""
+"""Waits for conditions by polling with a deadline, so that no test relies on a sleep."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-EVERY = 0.02  # seconds between two looks
+EVERY = 0.02  # seconds between two polls
 
 
 def eventually(look: Callable[[], T], *, within: float = 10.0, what: str = "") -> T:
     """The first true value that `look` returns.
 
     Raises:
-        AssertionError: when there was none in `within` seconds; says what was seen last.
+        AssertionError: there was none within `within` seconds; the message has the last value.
     """
     end = time.monotonic() + within
     while not (seen := look()):
@@ -27,7 +27,7 @@ def eventually(look: Callable[[], T], *, within: float = 10.0, what: str = "") -
 
 
 async def becomes(look: Callable[[], T], *, within: float = 10.0, what: str = "") -> T:
-    """`eventually` for tests whose own event loop has work to do meanwhile."""
+    """`eventually`, for tests whose event loop must run meanwhile."""
     end = time.monotonic() + within
     while not (seen := look()):
         if time.monotonic() > end:

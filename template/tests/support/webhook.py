@@ -1,4 +1,4 @@
-"""Somebody who hears events by HTTP and checks who signed them. A pytest plugin (see conftest.py)."""
+"""A receiver of events over HTTP, which checks their signatures. A pytest plugin (see conftest.py)."""
 
 from __future__ import annotations
 
