@@ -1,4 +1,4 @@
-"""Which parts of the settings are secret, in every form in which they may be printed."""
+"""Finds the secrets in the settings, in every form in which they may be printed."""
 
 import json
 import re
@@ -9,18 +9,18 @@ from pydantic import BaseModel, SecretStr
 
 MASK = "***"
 SHORTEST_SECRET = 6  # characters; masking shorter ones would garble ordinary words
-_SHORTEST_LINE = 20  # of a secret of several lines, such as a PEM file
+_SHORTEST_LINE = 20  # shortest masked line of a secret with several lines, such as a PEM file
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"]+")
 _TOKEN = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9_-]{20,}")
 
 
 def secret_values(settings: BaseModel) -> set[str]:
-    """Every secret in use, in all forms. In an address these are its password, its query's values and its tokens."""
+    """Every secret in use, in all forms. In an address, the password, the query's values and tokens are secret."""
     return {form for secret in _secrets(settings) if len(secret) >= SHORTEST_SECRET for form in _forms(secret)}
 
 
 def masked_address(text: str) -> str:
-    """`text` without the secrets of the addresses in it."""
+    """`text` with the secrets of its addresses masked."""
 
     def masked(found: re.Match[str]) -> str:
         address = found[0]
@@ -45,7 +45,7 @@ def _secrets(settings: BaseModel) -> Iterable[str]:
 
 
 def _in_address(address: str) -> set[str]:
-    """The secret parts of an address, as they stand there and decoded."""
+    """The secret parts of an address, both encoded and decoded."""
     try:
         parts = urlsplit(address)
     except ValueError:

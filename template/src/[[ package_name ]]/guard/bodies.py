@@ -1,4 +1,4 @@
-"""Bodies of answers, bounded as they are decoded: what is small on the wire may be large in memory."""
+"""Response bodies with a limit on decoded bytes: a body that is small on the wire may be large in memory."""
 
 import asyncio
 import zlib
@@ -8,27 +8,27 @@ import httpx2
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024  # of streams and files
 MAX_JSON_BYTES = 2 * 1024 * 1024  # four times a model's longest answer; it is parsed and cleaned in one go
-ENCODINGS = "gzip, deflate"  # what requests accept; both are zlib's, which decodes piece by piece
+ENCODINGS = "gzip, deflate"  # accepted by requests; zlib decodes both piece by piece
 _PIECE = 64 * 1024
 
 
 class AnswerTooLarge(httpx2.ReadError):
-    """An upstream sent more than MAX_ANSWER_BYTES, or MAX_JSON_BYTES, once decoded. Another attempt would not help."""
+    """An upstream sent more than MAX_ANSWER_BYTES or MAX_JSON_BYTES, decoded. A retry would not help."""
 
 
 def too_large(error: BaseException) -> bool:
-    """Whether AnswerTooLarge is behind an error; an SDK's own error names it as its cause."""
+    """Whether AnswerTooLarge caused an error; looks at the causes of an SDK's error too."""
     causes = (error, error.__cause__, error.__cause__ and error.__cause__.__cause__)
     return any(isinstance(cause, AnswerTooLarge) for cause in causes)
 
 
 def bound(response: httpx2.Response) -> httpx2.Response:
-    """The response with a body that is decoded here, and that ends in AnswerTooLarge beyond its bound."""
+    """The response with a body that is decoded here, and that raises AnswerTooLarge beyond its limit."""
     if isinstance(response.stream, httpx2.AsyncByteStream):
         is_json = response.headers.get("content-type", "").startswith("application/json")
         encoding = response.headers.pop("content-encoding", "identity").strip().lower()
         if encoding not in ("identity", ""):
-            response.headers.pop("content-length", None)  # of the encoded body
+            response.headers.pop("content-length", None)  # it was the size of the encoded body
         response.stream = _Bounded(response.stream, encoding, MAX_JSON_BYTES if is_json else MAX_ANSWER_BYTES)
     return response
 
@@ -46,7 +46,7 @@ class _Bounded(httpx2.AsyncByteStream):
                 if received > self._most:
                     raise AnswerTooLarge(f"more than {self._most} bytes")
                 yield piece
-                await asyncio.sleep(0)  # other requests, and the time-out of this one, get their turn
+                await asyncio.sleep(0)  # lets other requests and this one's time-out run
 
     async def aclose(self) -> None:
         await self._stream.aclose()
@@ -59,8 +59,8 @@ class _Decoder:
         if encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
             raise httpx2.DecodingError(f"the answer is encoded as {encoding[:40]!r}; the request accepts {ENCODINGS}")
         self._plain = encoding in ("identity", "")
-        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, by their head
-        self._raw_next = encoding == "deflate"  # some servers send deflate without zlib's head
+        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, detected by the header
+        self._raw_next = encoding == "deflate"  # some servers send deflate without zlib's header
 
     def __call__(self, chunk: bytes) -> Iterator[bytes]:
         if self._plain:

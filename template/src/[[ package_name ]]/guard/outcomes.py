@@ -1,4 +1,4 @@
-"""How a call ended: a label for metrics, and the words of the upstream for the log line and the span."""
+"""The outcome of a call: a label for metrics, and the upstream's error message for the log line and the span."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,7 @@ MOST_CHARS = 300
 
 
 def told(error: BaseException) -> dict[str, Any]:
-    """The upstream's status, its own name for the error and its words, secrets masked; empty if there was no answer.
+    """The upstream's status, error type and error message, secrets masked; empty if there was no response.
 
     Reads the attributes that HTTP clients and model SDKs share: `status_code`, `body`, `response`.
     """
@@ -23,7 +23,7 @@ def told(error: BaseException) -> dict[str, Any]:
     if body is None:
         try:
             body = response.text if response is not None else None
-        except RuntimeError:  # an answer that was streamed, and not read
+        except RuntimeError:  # a streamed response whose body was not read
             body = None
     facts: dict[str, Any] = {"upstream_status": status}
     details = body.get("error", body) if isinstance(body, dict) else body
@@ -37,7 +37,7 @@ def told(error: BaseException) -> dict[str, Any]:
 
 
 def outcome_of(error: BaseException | None) -> str:
-    """A bounded label for how a call ended."""
+    """A bounded label for the outcome of a call."""
     match error:
         case None:
             return "ok"

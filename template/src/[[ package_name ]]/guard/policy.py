@@ -180,7 +180,7 @@ class Guard:
         )
 
     def _log_failure(self, error: Exception) -> None:
-        """Once per call that failed after its attempts; a call that was not made has its own log line or metric."""
+        """Logs a call whose last attempt failed. A rejected call has its own log line or metric."""
         if isinstance(error, CircuitOpen | BulkheadFull):
             return
         facts = told(error)

@@ -15,10 +15,10 @@ log = structlog.get_logger(__name__)
 
 def check_audit(audit: Audit) -> None:
     """Raises:
-    AuditUnavailable: the trail cannot be written, and AUDIT__REQUIRED says that nothing is done without it.
+    AuditUnavailable: the trail cannot be written, and AUDIT__REQUIRED is set.
     """
     if audit.required and (trouble := audit.trouble):
-        raise AuditUnavailable(f"Nothing is done while the audit trail cannot be written: {trouble}.", retry_after=5)
+        raise AuditUnavailable(f"The service refuses work while the audit trail cannot be written: {trouble}.", retry_after=5)
 
 
 def account(run: Progress, audit: Audit) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of a run when a tool trips over the data that it got."""
+"""Handles tools that fail on the data of an upstream."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from pydantic_ai.messages import ToolCallPart
 
 log = structlog.get_logger(__name__)
 
-# What data of the wrong shape or size raises in code that expected better; a 400-digit number is an OverflowError.
+# Exceptions that data of an unexpected shape or size cause; a 400-digit number is an OverflowError.
 DATA_ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 class ToolFaults(AbstractCapability[Any]):
-    """Tells the model that the tool failed, and the log why: an upstream's data must not end a run in a 500."""
+    """Reports the failure to the model, and its cause to the log: an upstream's data must not end a run with a 500."""
 
     async def on_tool_execute_error(
         self, ctx: RunContext[Any], *, call: ToolCallPart, tool_def: ToolDefinition, args: Any, error: Exception
@@ -22,4 +22,4 @@ class ToolFaults(AbstractCapability[Any]):
         if not isinstance(error, DATA_ERRORS):
             raise error
         log.error("tool_failed", tool=call.tool_name, exc_info=error)
-        raise ToolFailed(f"{call.tool_name} failed: it cannot use the data that it got.") from error
+        raise ToolFailed(f"{call.tool_name} failed: it cannot use the data that it received.") from error

@@ -9,7 +9,7 @@ from opentelemetry.sdk.resources import Resource
 
 from . import logs, metrics, sinks, traces
 
-LAST_LINES_SECONDS = 1.0  # for log lines that nobody has read when the process ends
+LAST_LINES_SECONDS = 1.0  # how long the end of the process waits for unread log lines
 
 
 @contextmanager

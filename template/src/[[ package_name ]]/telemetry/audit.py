@@ -1,7 +1,7 @@
 """The audit trail: actor, action, time and outcome. Append-only; each record is chained to the one before.
 
 A record holds the SHA-256 of its predecessor, so that `verify` finds changed, removed and reordered records.
-Records go to stdout as `"audit": true` lines and, with AUDIT_FILE, to a file. Inputs and answers are never in them.
+Records go to stdout as `"audit": true` lines and, with AUDIT_FILE, to a file. They never hold inputs or answers.
 """
 
 import fcntl
@@ -18,12 +18,12 @@ from typing import Protocol
 from . import sinks
 from .chain import GENESIS, canonical, digest
 
-_PATIENCE_SECONDS = 0.02  # many times as long as it takes to write a record
+_PATIENCE_SECONDS = 0.02  # many times the duration of a write
 _CLOSE_SECONDS = 2.0
 
 
 class Stream(Protocol):
-    """Where a copy of each record goes."""
+    """The output for a copy of each record."""
 
     def write(self, text: str, /) -> int: ...
     def flush(self) -> None: ...
@@ -32,8 +32,8 @@ class Stream(Protocol):
 class Audit:
     """One chain of records. Each process starts its own, named by `chain`; with a file, it continues the file's.
 
-    Several processes may write to one file, a service and a command beside it: they take turns. A file that was
-    rotated, by a rename or by truncation, is begun anew, and its first record names the last hash of the one before.
+    Several processes may share a file, such as a service and a command: they take turns. After a rotation, by a rename
+    or by truncation, the first record of the new file names the last hash of the old one.
 
     A record is handed over and written by a thread, so that a run never waits for a disk. A file that refuses records
     gets them once it can be written to again; `trouble` says why it cannot.
@@ -55,7 +55,7 @@ class Audit:
 
     @property
     def trouble(self) -> str:
-        """Why the trail is not written at present; empty while it is. Without a file, stdout is the trail."""
+        """The reason why the trail cannot be written at present; empty if it can. Without a file, stdout is the trail."""
         if self._sink:
             return self._sink.trouble and f"{self._path}: {self._sink.trouble}"
         if isinstance(self._stream, sinks.Output):
@@ -78,11 +78,11 @@ class Audit:
             self._copy(self._next(body))
 
     def flush(self, seconds: float) -> bool:
-        """Waits until the file has every record, `seconds` at most; False when it has not."""
+        """Waits until the file has every record, for at most `seconds`; False if some are missing."""
         return self._sink.flush(seconds) if self._sink else True
 
     def close(self) -> None:
-        """Waits for the records that are on their way, two seconds at most."""
+        """Waits for the queued records, for at most two seconds."""
         if self._sink and self._sink.close(_CLOSE_SECONDS):
             os.close(self._file)
 
@@ -101,7 +101,7 @@ class Audit:
         self._copy(line)
 
     def _write(self, line: str) -> None:
-        """All of the line, or nothing of it."""
+        """Writes the whole line or none of it."""
         data, size = line.encode(errors="backslashreplace"), os.fstat(self._file).st_size
         written = os.write(self._file, data)
         if written < len(data):
@@ -110,7 +110,7 @@ class Audit:
             raise OSError("no room for a whole record")
 
     def _copy(self, line: str) -> None:
-        with suppress(OSError, ValueError):  # a copy, or a terminal that has gone
+        with suppress(OSError, ValueError):  # this is only a copy; its terminal may be closed
             self._stream.write(line)
             self._stream.flush()
 
@@ -122,7 +122,7 @@ class Audit:
         self._chain, self._sequence, self._previous = uuid.uuid4().hex, 0, GENESIS
 
     def _reopen(self) -> None:
-        """Opens the path anew when its file was renamed. The chain goes on from the last record of the old file."""
+        """Reopens the path if its file was renamed. The chain continues from the last record of the old file."""
         if self._path.exists() and self._path.stat().st_ino == os.fstat(self._file).st_ino:
             return
         old = self._file
@@ -132,10 +132,10 @@ class Audit:
         os.close(old)
 
     def _follow(self) -> None:
-        """Goes on where the file ends; another process may have written that."""
+        """Continues the chain at the end of the file; another process may have written there."""
         size = os.fstat(self._file).st_size
         if size in (0, self._end):
-            return  # in an empty file our chain goes on: its first record names the last hash of the file before
+            return  # an empty file continues our chain: its first record names the last hash of the file before
         last = _last_line(self._file, size)
         try:
             record = json.loads(last)
@@ -143,7 +143,7 @@ class Audit:
         except (ValueError, KeyError, TypeError):
             self._begin()
         if not last.endswith("\n"):
-            os.write(self._file, b"\n")  # cut off by a crash: `verify` says so, and a new chain begins below it
+            os.write(self._file, b"\n")  # a crash cut the line off: `verify` reports it, a new chain begins below
 
     def _next(self, body: dict[str, object]) -> str:
         self._sequence += 1
@@ -154,8 +154,8 @@ class Audit:
 
 @contextmanager
 def _turn(file: int) -> Generator[bool]:
-    """Whether no other process writes meanwhile. A process that stands still in the middle of writing is not waited
-    for: the record begins a chain of its own."""
+    """Waits briefly for a lock on the file; yields whether it was acquired. If another process hangs with the lock, the
+    record begins its own chain."""
     ours = _locked(file)
     end = time.monotonic() + _PATIENCE_SECONDS
     while not ours and time.monotonic() < end:
@@ -173,7 +173,7 @@ def _locked(file: int) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks: only one process may keep a trail there
+    except OSError:  # a file system without locks: there, only one process may write to the file
         return True
     return True
 

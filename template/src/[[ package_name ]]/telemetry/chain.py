@@ -1,15 +1,15 @@
-"""The hash chain of audit records, and what `audit verify` finds out about a trail."""
+"""The hash chain of audit records, and the checks of `audit verify`."""
 
 import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-GENESIS = "0" * 64  # what the first record of a chain names as its predecessor
+GENESIS = "0" * 64  # the predecessor's hash in the first record of a chain
 
 
 def canonical(body: dict[str, object]) -> str:
-    """The text that is hashed."""
+    """The hashed text of a record."""
     return json.dumps(body, sort_keys=True, ensure_ascii=False)
 
 
@@ -19,7 +19,7 @@ def digest(text: str) -> str:
 
 @dataclass
 class Chain:
-    """The records of one chain that a trail holds."""
+    """The records of one chain in a trail."""
 
     name: str
     first_line: int
@@ -30,19 +30,18 @@ class Chain:
 
 @dataclass
 class Verdict:
-    """What is wrong with a trail, a sentence each, and the chains that it holds."""
+    """The problems of a trail, one sentence each, and its chains."""
 
     problems: list[str] = field(default_factory=list)
     chains: list[Chain] = field(default_factory=list)
 
 
 def verify(lines: Iterable[str], *, follows: str = "", expect: str = "") -> Verdict:
-    """Looks over a trail; log lines between its records are skipped.
+    """Checks a trail; skips log lines between its records.
 
     Args:
-        follows: the hash of the last record of the file before this one, after a rotation.
-        expect: the hash of a record that is known to have been written. Without one, a tail that was removed cannot
-            be found: what is left is whole.
+        follows: after a rotation, the hash of the last record of the file before this one.
+        expect: the hash of a record that must be in the trail. Without it, a removed tail cannot be found.
     """
     verdict = Verdict()
     chains: dict[str, Chain] = {}
@@ -84,7 +83,7 @@ def verify(lines: Iterable[str], *, follows: str = "", expect: str = "") -> Verd
 
 
 def _record(line: str, twice: list[str]) -> dict[str, object] | None:
-    """The JSON object in a line; `twice` gets the names that it has more than once, of which JSON keeps the last."""
+    """The JSON object in a line; appends repeated names to `twice`, since JSON keeps only their last value."""
 
     def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
         names = [name for name, _ in items]

@@ -10,7 +10,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from . import sinks, traces
 
 MASK = "***"
-_secrets: Callable[[], Iterable[str]] = tuple  # the values to mask, as `setup` was told
+_secrets: Callable[[], Iterable[str]] = tuple  # returns the values to mask; set by `setup`
 # Tracebacks leave out local variables: they hold prompts and keys.
 _tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
@@ -67,7 +67,7 @@ def _trace_ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def masked(text: str) -> str:
-    """`text` without the secrets that the service knows."""
+    """`text` with all known secrets masked."""
     for secret in _secrets():
         if secret in text:
             text = text.replace(secret, MASK)
@@ -75,7 +75,7 @@ def masked(text: str) -> str:
 
 
 class _Masked:
-    """Renders a line, then masks the secrets in it, whichever library logged them and under whichever key."""
+    """Renders a line, then masks the secrets in it, in any field and from any library."""
 
     def __init__(self, render: Callable[..., str | bytes]) -> None:
         self._render = render

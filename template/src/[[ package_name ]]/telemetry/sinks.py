@@ -1,6 +1,6 @@
-"""Bounded queues in front of places that may be slow, full or gone: standard output, and the audit trail's file.
+"""Bounded queues before outputs that may be slow, full or closed: standard output, and the audit trail's file.
 
-A run hands its line over and goes on. A thread writes; when the queue is full, lines are dropped and counted.
+A run puts its line into the queue and goes on. A thread writes the lines; a full queue drops and counts new ones.
 """
 
 import os
@@ -15,19 +15,19 @@ from typing import Generic, TypeVar
 from . import metrics
 
 T = TypeVar("T")
-MOST = 10_000  # entries that wait
+MOST = 10_000  # waiting entries
 MOST_BYTES = 8 * 1024 * 1024
 STUCK_SECONDS = 2.0  # a write that takes longer counts as trouble
 _RETRY_SECONDS = 0.5
 
 
 class Sink(Generic[T]):
-    """Writes entries in their order, in a thread of its own.
+    """Writes entries in order, in its own thread.
 
     Args:
         name: the metric label of its dropped entries.
-        write: writes one entry, and raises OSError when it cannot.
-        retries: whether an entry that could not be written is tried again; otherwise it is dropped and counted.
+        write: writes one entry, or raises OSError.
+        retries: whether to retry an entry whose write failed; otherwise it is dropped and counted.
     """
 
     def __init__(self, name: str, write: Callable[[T], None], *, retries: bool) -> None:
@@ -37,14 +37,14 @@ class Sink(Generic[T]):
         self._lock = threading.Lock()
         self._wake, self._idle = threading.Event(), threading.Event()
         self._idle.set()
-        self._began: float | None = None  # time.monotonic() of the write under way
+        self._began: float | None = None  # time.monotonic() at the start of the current write
         self._refused = ""
         self._thread: threading.Thread | None = None
         self._process = 0
         self._closed = False
 
     def put(self, entry: T, size: int) -> None:
-        """Hands an entry of `size` bytes over; never waits."""
+        """Queues an entry of `size` bytes; never waits."""
         with self._lock:
             room = len(self._entries) < MOST and self._bytes + size <= MOST_BYTES
             if room:
@@ -62,7 +62,7 @@ class Sink(Generic[T]):
 
     @property
     def trouble(self) -> str:
-        """Why entries are not written at present; empty while they are."""
+        """The reason why no entries can be written at present; empty if they can."""
         if self._refused:
             return self._refused
         began = self._began
@@ -71,11 +71,11 @@ class Sink(Generic[T]):
         return ""
 
     def flush(self, seconds: float) -> bool:
-        """Waits until all entries are written, `seconds` at most; False when some are left."""
+        """Waits until all entries are written, for at most `seconds`; False if some are left."""
         return self._idle.wait(seconds)
 
     def close(self, seconds: float) -> bool:
-        """As `flush`; the thread ends with the last entry, or with the process."""
+        """Like `flush`; then the thread ends."""
         done = self.flush(seconds)
         self._closed = True
         self._wake.set()
@@ -112,7 +112,7 @@ class Sink(Generic[T]):
 
 
 class Output:
-    """Standard output as a stream that never blocks: what `logging` and the audit trail write to."""
+    """Standard output as a stream that never blocks, for `logging` and the audit trail."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -124,10 +124,10 @@ class Output:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing: the sink's thread writes at once."""
+        """Does nothing: the sink's thread writes at once."""
 
     def _all(self, text: str) -> None:
-        # What is no valid Unicode becomes its escape, which JSON has too: no line is lost or cut.
+        # Invalid Unicode becomes an escape, which JSON has too: no line is lost or cut.
         left = memoryview((("\n" if self._cut else "") + text).encode(errors="backslashreplace"))
         while left:
             left = left[os.write(self._descriptor, left) :]
@@ -136,5 +136,5 @@ class Output:
 
 @cache
 def stdout() -> Output:
-    """The one of this process."""
+    """The standard output of this process."""
     return Output(sys.__stdout__.fileno() if sys.__stdout__ else 1)
