@@ -18,7 +18,7 @@ def check_audit(audit: Audit) -> None:
     AuditUnavailable: the trail cannot be written, and AUDIT__REQUIRED is set.
     """
     if audit.required and (trouble := audit.trouble):
-        raise AuditUnavailable(f"The service refuses work while the audit trail cannot be written: {trouble}.", retry_after=5)
+        raise AuditUnavailable(f"No run starts while the audit trail cannot be written: {trouble}.", retry_after=5)
 
 
 def account(run: Progress, audit: Audit) -> None:

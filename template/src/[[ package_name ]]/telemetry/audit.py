@@ -55,7 +55,7 @@ class Audit:
 
     @property
     def trouble(self) -> str:
-        """The reason why the trail cannot be written at present; empty if it can. Without a file, stdout is the trail."""
+        """The reason why the trail cannot be written now; empty if it can. Without a file, stdout is the trail."""
         if self._sink:
             return self._sink.trouble and f"{self._path}: {self._sink.trouble}"
         if isinstance(self._stream, sinks.Output):
