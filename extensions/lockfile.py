@@ -33,9 +33,10 @@ def pieces(
     event_broker: str = "none",
 ) -> list[str]:
     """Names of the pieces that a service with these answers needs at run time."""
-    names = ["base", *variants]
-    if "serverless" in names and "gateway" not in names:
-        names.append("gateway")  # its application is what the functions serve
+    needed = list(variants)
+    if "serverless" in needed:  # the functions serve the gateway's application; SQS and DynamoDB keep the tasks
+        needed = ["gateway", *(name for name in needed if name not in ("gateway", "queue"))]
+    names = ["base", *needed]
     for provider in (model_provider, fallback_provider):
         piece = f"provider-{CLIENT_OF.get(provider, provider)}"
         if provider != "none" and piece not in names:

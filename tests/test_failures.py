@@ -40,7 +40,7 @@ def test_no_event_and_no_task_of_a_broker_is_lost(render: Render, user_environme
 
     def tested(project: Project) -> str:
         project.run("make", "install")
-        return project.run(".venv/bin/pytest", "tests/queue/test_broker.py")
+        return project.run(".venv/bin/pytest", "tests/queue/dbos/test_broker.py")
 
     with ThreadPoolExecutor() as both:  # the tests mostly wait
         for passed in both.map(tested, projects):

@@ -8,7 +8,8 @@ from datetime import UTC, date, datetime
 
 import structlog
 
-from ..config.settings import ClientKey, Settings
+from ..config.clients import ClientKey
+from ..config.settings import Settings
 from ..errors import Unauthenticated
 
 log = structlog.get_logger(__name__)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from ..config.settings import LimitSettings
+from ..config.clients import LimitSettings
 from ..errors import Overloaded, RateLimited
 from ..state import State
 from .auth import Caller

@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from ..api.auth import fingerprint, new_key
-from ..config.settings import ClientKey
+from ..config.clients import ClientKey
 from ..telemetry.audit import Audit
 from .terminal import fail, operator
 

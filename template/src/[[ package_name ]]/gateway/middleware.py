@@ -12,7 +12,7 @@ from ..api.auth import authenticated
 from ..api.limits import Limits
 from ..api.problems import SECURITY_HEADERS
 from ..api.requests import request_id_of
-from ..config.settings import LimitSettings
+from ..config.clients import LimitSettings
 from ..errors import BodyTimeout, BodyTooLarge, ServiceError
 from ..service import Service
 from .problems import response_of

@@ -1,8 +1,7 @@
 """`/v1/tasks`: durable tasks, stored here, done by workers."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -11,11 +10,10 @@ from fastapi.sse import format_sse_event
 
 from ..api.auth import Caller
 from ..errors import InvalidInput
-from ..queue.records import Page, Status, TaskId, TaskQueue, TaskRequest, TaskView
-from ..service import Service
+from ..queue import Tasks
+from ..queue.records import Page, Status, TaskId, TaskRequest, TaskView
 from .problems import RESPONSES
 
-OpenTasks = Callable[[Service], AbstractAsyncContextManager[TaskQueue]]
 router = APIRouter(prefix="/v1/tasks", responses=RESPONSES)
 
 Key = Annotated[
@@ -90,6 +88,6 @@ async def events(request: Request, task_id: TaskId) -> StreamingResponse:
     return StreamingResponse(changes(), media_type="text/event-stream")
 
 
-def _tasks(request: Request) -> TaskQueue:
-    tasks: TaskQueue = request.app.state.tasks
+def _tasks(request: Request) -> Tasks:
+    tasks: Tasks = request.app.state.tasks
     return tasks

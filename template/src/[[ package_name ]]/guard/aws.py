@@ -40,11 +40,13 @@ def transient(error: BaseException) -> bool:
 class Aws:
     """A client of one service, `dynamodb` or `sqs`. It connects at the first call, never at import.
 
-    Region, endpoint and credentials come from the environment. It does not retry: the guard does.
+    Region, endpoint and credentials come from the environment, unless `options` has others. It does not retry: the
+    guard does.
     """
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, **options: str) -> None:
         self._service = service
+        self._options = options
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix=f"aws-{service}")
         self._making = Lock()
         self._client: Any = None
@@ -85,7 +87,7 @@ class Aws:
             if self._client is None:
                 self._client = boto3.Session().client(
                     self._service,
-                    region_name=os.environ.get("AWS_REGION"),  # boto3 itself reads only AWS_DEFAULT_REGION
+                    **{"region_name": os.environ.get("AWS_REGION"), **self._options},  # boto3 reads another name
                     config=Config(
                         connect_timeout=CONNECT_SECONDS,
                         read_timeout=READ_SECONDS,

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from ..errors import Conflict
 from ..guard import afterwards
 from ..state import State
+from .lease import kept
 
 LEASE_SECONDS = 10.0
 _RENEW_SECONDS = 3.0
@@ -66,12 +67,11 @@ class Once:
 
     @asynccontextmanager
     async def _lease(self, key: str, running: bytes) -> AsyncGenerator[None]:
-        async def renew() -> None:
-            while True:
-                await asyncio.sleep(_RENEW_SECONDS)
-                await self._state.replace(key, running, running, LEASE_SECONDS)
+        async def renew() -> bool:
+            await self._state.replace(key, running, running, LEASE_SECONDS)
+            return True  # a store that is away for a while knows nothing of the record
 
-        renewal = asyncio.create_task(renew())
+        renewal = asyncio.create_task(kept(renew, every=_RENEW_SECONDS, seconds=LEASE_SECONDS))
         try:
             yield
         except BaseException:

@@ -1,24 +1,20 @@
-"""The handler of SQS: each message names a task, which is run here. Those that failed are given back, the others not.
-
-Who runs a task holds a lease on its row. A message that is delivered twice runs once; a function that dies loses its
-lease, and the message's next delivery goes on from the checkpoints. SQS gives up after QUEUE__ATTEMPTS deliveries.
-"""
+"""The handler of SQS: each message names a task, which is done here. Only the failed messages are given back."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from ..config.secrets import Secrets
-from ..queue.sqs import open_sqs_tasks
+from ..queue import open_tasks
+from ..queue.sqs.deliveries import Deliveries, Message
 from ..service import open_service
 from . import preload  # noqa: F401
-from .deliveries import Deliveries, Message
 from .sandbox import Context, Sandbox
 
 
 @asynccontextmanager
 async def opened(secrets: Secrets) -> AsyncGenerator[Deliveries]:
-    async with open_service(secrets) as service, open_sqs_tasks(service) as tasks:
+    async with open_service(secrets) as service, open_tasks(service) as tasks:
         yield Deliveries(service, tasks)
 
 
@@ -26,7 +22,7 @@ sandbox = Sandbox(opened)
 
 
 def handler(event: Any, context: Context) -> dict[str, list[dict[str, str]]]:
-    """What Lambda calls; the answer names the messages that are not done (`ReportBatchItemFailures`).
+    """Called by Lambda. The answer names the messages to be delivered again (`ReportBatchItemFailures`).
 
     Raises:
         ValueError: the event is not one of SQS.

@@ -1,1 +1,0 @@
-"""The queue: durable tasks. Each takes the same path as a request, and survives whatever happens to its worker."""

@@ -1,0 +1,1 @@
+"""The queue's engine: DBOS workflows in PostgreSQL, or in SQLite on one machine."""

@@ -1,0 +1,95 @@
+"""The stored form of inputs and results: JSON, not pickle. People and the next version can read it; it runs no code."""
+
+import json
+from datetime import datetime
+from typing import Any, ClassVar
+
+from dbos import Serializer
+from pydantic import TypeAdapter
+from pydantic_ai import ModelRetry, ToolFailed
+from pydantic_ai.messages import ModelResponse
+
+from ...errors import ServiceError
+from ...runs.failures import translated
+
+_RESPONSE = TypeAdapter(ModelResponse)
+
+
+class TaskEnded(Exception):
+    """A task has ended without an answer.
+
+    Args:
+        status: `failed`, when another attempt would fail in the same way, or `dead`, when one may succeed later.
+        slug: the error, see errors.py.
+        detail: the sentence that the task's owner reads.
+    """
+
+    FAILED: ClassVar = "failed"
+    DEAD: ClassVar = "dead"
+
+    def __init__(self, status: str, slug: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.slug = slug
+        self.detail = detail
+
+
+class JsonSerializer(Serializer):
+    """Stores a pair of a type and a value. Only the outermost type is kept; inside it everything is plain JSON."""
+
+    def name(self) -> str:
+        return "json"
+
+    def serialize(self, data: Any) -> str:
+        try:
+            return json.dumps(_typed(data), default=_inside, ensure_ascii=False, separators=(",", ":"))
+        except TypeError as error:
+            raise TypeError(f"{error}: give steps and tasks text, numbers, lists or dictionaries") from None
+
+    def deserialize(self, serialized_data: str) -> Any:
+        kind, value = json.loads(serialized_data)
+        match kind:
+            case "response":
+                return _RESPONSE.validate_python(value)
+            case "time":
+                return datetime.fromisoformat(value)
+            case "ended":
+                return TaskEnded(**value)
+            case "error":
+                return _service_error(**value)
+            case "retry":
+                return ModelRetry(value)
+            case "tool failed":
+                return ToolFailed(value)
+            case _:
+                return value
+
+
+def _inside(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()  # it comes back as text
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def _typed(value: object) -> tuple[str, object]:
+    match value:
+        case ModelResponse():
+            return "response", _RESPONSE.dump_python(value, mode="json")
+        case datetime():
+            return "time", value.isoformat()
+        case TaskEnded():
+            return "ended", {"status": value.status, "slug": value.slug, "detail": value.detail}
+        case ModelRetry():
+            return "retry", value.message
+        case ToolFailed():
+            return "tool failed", str(value)
+        case Exception():
+            known = translated(value, 1)
+            return "error", {"slug": known.slug, "detail": known.detail, "retry_after": known.retry_after}
+        case _:
+            return "json", value
+
+
+def _service_error(slug: str, detail: str, retry_after: float | None) -> ServiceError:
+    kind = next((kind for kind in ServiceError.__subclasses__() if kind.slug == slug), ServiceError)
+    return kind(detail, retry_after=retry_after)

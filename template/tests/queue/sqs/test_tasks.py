@@ -1,0 +1,325 @@
+"""Tasks on Lambda: a table knows them, SQS delivers them, each is done once, whatever happens to the functions."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import KEY, OTHER_KEY
+from support.functions import StartFunction, asked
+from support.pollers import ATTEMPTS, Mapping
+from support.processes import Upstream, command
+from support.runtime import Function
+from support.waiting import eventually
+
+Json = dict[str, Any]
+CALL = 'call convert_units {"value": 12, "source": "km", "target": "miles"}'
+
+
+def submitted(api: Function, text: str, expect: int = 202, **more: Any) -> Json:
+    answer = asked(api, "POST", "/v1/tasks", json.dumps({"input": text, **more}).encode()).result
+    assert answer["statusCode"] == expect, answer
+    view: Json = json.loads(answer["body"])
+    return view
+
+
+def task(api: Function, task_id: str) -> Json:
+    answer = asked(api, "GET", f"/v1/tasks/{task_id}").result
+    assert answer["statusCode"] == 200, answer
+    view: Json = json.loads(answer["body"])
+    return view
+
+
+@pytest.mark.proves("pattern.queue")
+def test_a_task_is_stored_at_once_and_done_by_the_worker(api: Function, worker: Function, mapping: Mapping) -> None:
+    answer = asked(api, "POST", "/v1/tasks", b'{"input": "hello", "id": "first"}').result
+    assert answer["statusCode"] == 202
+    assert {name.lower(): value for name, value in answer["headers"].items()}["location"] == "/v1/tasks/first"
+    assert task(api, "first")["status"] == "queued"
+    mapping.drain(worker)
+    done = task(api, "first")
+    assert (done["status"], done["result"]["output"]) == ("completed", "You said: hello")
+    assert worker.logs("task")[-1]["outcome"] == "completed"
+
+
+@pytest.mark.proves("reliability.idempotency")
+def test_submitted_twice_it_is_one_task_and_with_another_body_a_409(
+    api: Function, worker: Function, mapping: Mapping, upstream: Upstream
+) -> None:
+    submitted(api, "hello", id="same")
+    submitted(api, "hello", id="same")
+    mapping.drain(worker)
+    submitted(api, "hello", id="same")
+    mapping.drain(worker)
+    assert upstream.attempts() == 1
+    assert submitted(api, "something else", 409, id="same")["type"] == "urn:problem:conflict"
+
+
+@pytest.mark.proves("pattern.queue")
+def test_of_ten_messages_only_the_three_that_failed_are_given_back(
+    api: Function, worker: Function, mapping: Mapping, upstream: Upstream
+) -> None:
+    for number in range(10):
+        submitted(api, f"{'bad' if number < 3 else 'good'} {number}", id=f"task-{number}")
+    upstream.plays({"fault": "status", "status": 503, "asked": "bad"})
+    records = mapping.receive()
+    assert len(records) == 10
+    given_back = mapping.settle(records, worker.invoke({"Records": records}))
+    assert sorted(json.loads(record["body"])["id"] for record in given_back) == ["task-0", "task-1", "task-2"]
+    statuses = [task(api, f"task-{number}")["status"] for number in range(10)]
+    assert statuses == ["queued"] * 3 + ["completed"] * 7
+    upstream.plays()
+    mapping.drain(worker)
+    assert {task(api, f"task-{number}")["status"] for number in range(10)} == {"completed"}
+
+
+@pytest.mark.proves("security.input")
+def test_a_message_that_makes_no_sense_blocks_no_other_and_ends_among_the_dead_letters(
+    api: Function, worker: Function, mapping: Mapping
+) -> None:
+    for poison in ("no json", "[]", '{"tenant": "acme"}', "null"):
+        mapping.send(poison)
+    submitted(api, "hello", id="beside")
+    mapping.drain(worker)
+    assert task(api, "beside")["status"] == "completed"
+    assert mapping.dead() == 4
+
+
+def test_a_message_of_a_task_that_is_not_there_is_dropped(worker: Function, mapping: Mapping) -> None:
+    mapping.send('{"tenant": "acme", "id": "gone"}')
+    mapping.drain(worker)
+    assert mapping.dead() == 0
+
+
+@pytest.mark.proves("reliability.idempotency")
+def test_a_message_delivered_to_two_functions_at_once_is_one_model_call(
+    api: Function, mapping: Mapping, start_function: StartFunction, upstream: Upstream
+) -> None:
+    submitted(api, "hello", id="twice")
+    upstream.plays(latency=1.0)
+    records = mapping.receive()
+    workers = [start_function("worker", **mapping.settings) for _ in range(2)]
+    invocations = [worker.api.send({"Records": records}, 60) for worker in workers]
+    results = [worker.wait(sent).result for worker, sent in zip(workers, invocations, strict=True)]
+    assert sorted(len(result["batchItemFailures"]) for result in results) == [0, 1]
+    assert upstream.attempts() == 1
+    assert task(api, "twice")["status"] == "completed"
+
+
+@pytest.mark.proves("pattern.queue")
+def test_a_function_that_is_killed_loses_no_task_and_no_answer_that_was_paid(
+    api: Function, mapping: Mapping, start_function: StartFunction, upstream: Upstream
+) -> None:
+    submitted(api, CALL, id="killed")
+    upstream.plays({"fault": "hang", "skip": 1})
+    first = start_function("worker", **mapping.settings)
+    first.api.send({"Records": mapping.receive()}, 60)
+    eventually(lambda: upstream.attempts() == 2, within=30, what="the second model call")
+    first.kill()
+    upstream.plays()
+    upstream.forget()
+    mapping.expire_leases()
+    mapping.drain(start_function("worker", **mapping.settings))
+    done = task(api, "killed")
+    assert (done["status"], done["result"]["output"]) == ("completed", "The tool said: 7.46")
+    assert done["takeovers"] == 1
+    assert upstream.attempts() == 1  # the call that was cut off; the one before it is not repeated
+    assert done["result"]["usage"]["input_tokens"] == 200
+
+
+@pytest.mark.proves("cost.budgets")
+def test_what_a_delivery_has_booked_the_next_one_does_not_book_again(
+    api: Function, worker: Function, mapping: Mapping, upstream: Upstream
+) -> None:
+    submitted(api, CALL, id="booked")
+    upstream.plays({"fault": "status", "status": 503, "skip": 1, "times": 3})
+    mapping.drain(worker)
+    done = task(api, "booked")
+    assert done["status"] == "completed"
+    assert done["result"]["usage"]["input_tokens"] == 200
+    assert mapping.tokens_booked("acme") == 240  # two answers, of 100 tokens in and 20 out each
+
+
+@pytest.mark.proves("reliability.timeouts")
+def test_a_task_that_outlasts_its_invocation_goes_on_in_the_next(
+    api: Function, worker: Function, mapping: Mapping, upstream: Upstream
+) -> None:
+    submitted(api, CALL, id="long")
+    upstream.plays({"fault": "hang", "skip": 1, "times": 1})
+    records = mapping.receive()
+    given_back = mapping.settle(records, worker.invoke({"Records": records}, 6))
+    assert len(given_back) == 1
+    assert task(api, "long")["status"] == "queued"
+    mapping.drain(worker)
+    assert task(api, "long")["result"]["output"] == "The tool said: 7.46"
+    assert upstream.attempts() == 3
+
+
+@pytest.mark.proves("pattern.queue")
+def test_a_task_that_fails_each_time_is_dead_and_its_message_a_dead_letter_until_it_is_redriven(
+    api: Function, worker: Function, mapping: Mapping, upstream: Upstream
+) -> None:
+    submitted(api, "hello", id="dead")
+    upstream.plays({"fault": "status", "status": 503})
+    mapping.drain(worker)
+    dead = task(api, "dead")
+    assert (dead["status"], dead["error"]["type"]) == ("dead", "urn:problem:model-unavailable")
+    assert mapping.dead() == 1
+    upstream.plays()
+    mapping.redrive()
+    mapping.drain(worker)
+    assert task(api, "dead")["status"] == "completed"
+    assert mapping.dead() == 0
+
+
+def test_a_late_copy_of_a_dead_tasks_message_is_no_wish_to_have_it_done(
+    api: Function, worker: Function, mapping: Mapping, upstream: Upstream
+) -> None:
+    submitted(api, "hello", id="over")
+    records = mapping.receive()
+    upstream.plays({"fault": "status", "status": 503})
+    mapping.settle(records, worker.invoke({"Records": records}))
+    mapping.drain(worker)
+    upstream.plays()
+    copy = {**records[0], "attributes": {**records[0]["attributes"], "ApproximateReceiveCount": "1"}}
+    assert worker.invoke({"Records": [copy]}).result == {"batchItemFailures": []}
+    assert task(api, "over")["status"] == "dead"
+
+
+def test_a_dead_task_is_retried_by_command_also_when_its_message_is_lost(
+    api: Function, worker: Function, mapping: Mapping, upstream: Upstream, tmp_path: Path
+) -> None:
+    submitted(api, "hello", id="again")
+    upstream.plays({"fault": "status", "status": 503})
+    mapping.drain(worker)
+    upstream.plays()
+    for _ in range(2):
+        mapping.lose()
+        done = command("dead", "retry", "again", "--tenant", "acme", folder=tmp_path, **mapping.settings)
+        assert done.returncode == 0, done.stderr
+    mapping.drain(worker)
+    assert task(api, "again")["status"] == "completed"
+    refused = command("dead", "retry", "again", "--tenant", "acme", folder=tmp_path, **mapping.settings)
+    assert (refused.returncode, "only failed and dead" in refused.stderr) == (1, True)
+
+
+def test_a_task_whose_functions_all_died_is_dead_when_sqs_gives_it_up(
+    api: Function, mapping: Mapping, start_function: StartFunction, upstream: Upstream
+) -> None:
+    submitted(api, "hello", id="deadly")
+    upstream.plays({"fault": "hang"})
+    for attempt in range(1, ATTEMPTS + 1):
+        worker = start_function("worker", **mapping.settings)
+        records = eventually(mapping.receive, within=20, what="it is delivered")
+        worker.api.send({"Records": records}, 60)
+        eventually(partial(_begun, upstream, attempt), within=30, what="it is begun")
+        worker.kill()
+        mapping.expire_leases()
+    view = eventually(lambda: (found := task(api, "deadly"))["status"] == "dead" and found, what="it is dead")
+    assert view["error"]["type"] == "urn:problem:worker-lost"
+
+
+def test_a_permanent_failure_is_not_tried_again(
+    api: Function, worker: Function, mapping: Mapping, upstream: Upstream
+) -> None:
+    submitted(api, "hello", id="refused")
+    upstream.plays({"fault": "status", "status": 400})
+    mapping.drain(worker)
+    assert task(api, "refused")["status"] == "failed"
+    assert (upstream.attempts(), mapping.dead()) == (1, 0)
+
+
+def test_a_task_cancelled_while_it_runs_is_broken_off(
+    api: Function, worker: Function, mapping: Mapping, upstream: Upstream
+) -> None:
+    submitted(api, "hello", id="cancelled")
+    upstream.plays({"fault": "hang"})
+    records = mapping.receive()
+    running = worker.api.send({"Records": records}, 60)
+    eventually(lambda: upstream.attempts() == 1, within=30, what="it is begun")
+    answer = asked(api, "DELETE", "/v1/tasks/cancelled").result
+    assert json.loads(answer["body"])["status"] == "cancelled"
+    assert worker.wait(running).result == {"batchItemFailures": []}
+    assert task(api, "cancelled")["status"] == "cancelled"
+    assert asked(api, "DELETE", "/v1/tasks/cancelled").result["statusCode"] == 409
+
+
+def test_a_delayed_task_is_not_begun_before_its_time(api: Function, worker: Function, mapping: Mapping) -> None:
+    submitted(api, "hello", id="later", delay_seconds=3)
+    assert mapping.receive() == []
+    assert task(api, "later")["status"] == "queued"
+    mapping.drain(worker)
+    assert task(api, "later")["status"] == "completed"
+
+
+def test_a_message_that_comes_before_its_tasks_time_is_sent_again(
+    api: Function, worker: Function, mapping: Mapping, upstream: Upstream
+) -> None:
+    submitted(api, "hello", id="early")
+    mapping.postpone(2.0)  # as where the delay is longer than SQS' longest
+    records = mapping.receive()
+    assert mapping.settle(records, worker.invoke({"Records": records})) == []
+    assert (upstream.attempts(), mapping.left()) == (0, 1)
+    mapping.drain(worker)
+    assert task(api, "early")["status"] == "completed"
+
+
+def test_a_task_whose_message_was_lost_is_told_of_again_when_it_is_submitted_again(
+    api: Function, worker: Function, mapping: Mapping
+) -> None:
+    submitted(api, "hello", id="untold")
+    mapping.lose()
+    submitted(api, "hello", id="untold")
+    mapping.drain(worker)
+    assert task(api, "untold")["status"] == "completed"
+
+
+@pytest.mark.proves("security.input")
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 422),
+        (b"[]", 422),
+        (b'{"input": ""}', 422),
+        (b'{"input": "x", "unknown": 1}', 422),
+        (b'{"input": "x", "id": "../x"}', 422),
+        (b'{"input": "x", "urgency": "batch"}', 422),
+        (b'{"input": "x", "priority": 1}', 422),
+    ],
+)
+def test_a_request_that_makes_no_sense_stores_nothing(
+    body: bytes, status: int, api: Function, mapping: Mapping
+) -> None:
+    answer = asked(api, "POST", "/v1/tasks", body).result
+    assert answer["statusCode"] == status, answer
+    assert mapping.left() == 0
+    assert json.loads(asked(api, "GET", "/v1/tasks").result["body"])["tasks"] == []
+
+
+@pytest.mark.proves("pattern.cqrs")
+def test_lists_are_of_the_tenant_alone_newest_first_and_go_on_at_a_cursor(api: Function) -> None:
+    for number in range(5):
+        submitted(api, "hello", id=f"task-{number}")
+    first = asked_page(api, "limit=2")
+    assert [view["id"] for view in first["tasks"]] == ["task-4", "task-3"]
+    rest = asked_page(api, f"limit=10&cursor={first['next_cursor']}")
+    assert [view["id"] for view in rest["tasks"]] == ["task-2", "task-1", "task-0"]
+    assert asked_page(api, "status=completed")["tasks"] == []
+    assert asked_page(api, "", key=OTHER_KEY)["tasks"] == []
+    assert asked(api, "GET", "/v1/tasks/task-0", key=OTHER_KEY).result["statusCode"] == 404
+    assert asked(api, "GET", "/v1/tasks/unknown").result["statusCode"] == 404
+
+
+def _begun(upstream: Upstream, times: int) -> bool:
+    return upstream.attempts() == times
+
+
+def asked_page(api: Function, query: str, key: str = KEY) -> Json:
+    answer = asked(api, "GET", f"/v1/tasks?{query}", key=key).result
+    assert answer["statusCode"] == 200, answer
+    page: Json = json.loads(answer["body"])
+    return page
