@@ -78,11 +78,20 @@ def test_a_provider_brings_its_client_and_a_secret_store_its_own() -> None:
 def test_functions_serve_the_application_of_the_gateway() -> None:
     assert lockfile.pieces(["serverless"], "openai", "none", "env") == [
         "base",
-        "serverless",
         "gateway",
+        "serverless",
         "provider-openai",
     ]
     assert lockfile.pieces(["gateway", "serverless"], "openai", "none", "env").count("gateway") == 1
+
+
+def test_functions_do_their_tasks_without_dbos() -> None:
+    assert lockfile.pieces(["queue", "serverless"], "openai", "none", "env") == [
+        "base",
+        "gateway",
+        "serverless",
+        "provider-openai",
+    ]
 
 
 def test_a_broker_brings_its_own_client_alone() -> None:

@@ -31,7 +31,9 @@ REFUSED: dict[str, list[object]] = {
     "owner": ["", "team", "a@b", "a b@example.com", '"a"@example.com', "a@example.com\nb", "{{x}}@example.com"],
     "license": ["", "GPL-3.0", "mit"],
     "variants": [[], ["lambda"], ["gateway", "nowhere"]],
+    "queue_engine": ["dbos"],
     "event_broker": ["", "pulsar", "redis"],  # the last one without the queue
+    "http": [False],
     "model_provider": ["", "OpenAI", "none", "mistral"],
     "fallback_provider": ["", "openai", "mistral"],
     "daily_cost_limit_usd": ["", "ten", 0, -1, "nan", "inf", 1e9],
@@ -75,6 +77,13 @@ def test_a_bad_answer_is_refused_before_anything_is_written(
         run_copy(str(copier_template), tmp_path / "p", data={question: answer}, defaults=True, unsafe=True, quiet=True)
     assert "Traceback" not in str(refusal.value)
     assert not (tmp_path / "p").exists() or not list((tmp_path / "p").iterdir())
+
+
+def test_a_broker_is_refused_where_sqs_takes_its_place(copier_template: Path, tmp_path: Path) -> None:
+    answers = {"variants": ["queue", "serverless"], "event_broker": "nats"}
+    with pytest.raises(ValueError, match="A broker needs the queue variant without serverless, where SQS"):
+        run_copy(str(copier_template), tmp_path / "p", data=answers, defaults=True, unsafe=True, quiet=True)
+    assert not (tmp_path / "p").exists()
 
 
 def test_every_question_is_tried_with_hostile_answers() -> None:

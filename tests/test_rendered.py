@@ -12,6 +12,11 @@ from conftest import Render
 from test_lockfile import compiled
 from test_questions import assert_every_file_parses
 
+def containers_do_tasks(answers: Answers) -> bool:
+    variants = answers.get("variants", [])
+    return "queue" in variants and "serverless" not in variants
+
+
 # Words that belong to an option, and the answers that allow them.
 CHOICES: dict[str, Callable[[Answers], bool]] = {
     r"\bGitHub Actions\b|\.github\b": lambda answers: answers.get("ci", "github") == "github",
@@ -23,7 +28,9 @@ CHOICES: dict[str, Callable[[Answers], bool]] = {
         answers.get("secrets_source") == "aws" or "serverless" in answers.get("variants", [])
     ),
     r"GoogleSecret|gcp": lambda answers: answers.get("secrets_source") == "gcp",
-    r"\bdbos\b|/queue/": lambda answers: "queue" in answers.get("variants", []),
+    r"/queue/": lambda answers: "queue" in answers.get("variants", []),
+    r"dbos|sqlite:|sqlalchemy import|worker's heartbeat": lambda answers: containers_do_tasks(answers),
+    r"/sqs/|moto for|local_aws": lambda answers: {"queue", "serverless"} <= set(answers.get("variants", [])),
     r"faststream|intake": lambda answers: answers.get("event_broker", "none") != "none",
     r"rabbitmq|amqp|aio_pika": lambda answers: answers.get("event_broker") == "rabbitmq",
     r"\bnats\b|nats-": lambda answers: answers.get("event_broker") == "nats",
@@ -32,7 +39,7 @@ CHOICES: dict[str, Callable[[Answers], bool]] = {
     r"DRAIN_SECONDS|IDEMPOTENCY_SECONDS|http_server_request|requests_rejected": lambda answers: (
         answers.get("variants") != ["queue"]
     ),
-    r"never_connected|webhook|batch_provider|postgres": lambda answers: "queue" in answers.get("variants", []),
+    r"never_connected|webhook|batch_provider|postgres|QUEUE__CONCURRENCY": lambda answers: containers_do_tasks(answers),
     r"serverless|aws_lambda|dynamodb|mangum": lambda answers: "serverless" in answers.get("variants", []),
     r"import boto3": lambda answers: (
         "serverless" in answers.get("variants", [])
@@ -107,13 +114,20 @@ def test_its_locks_equal_those_of_uv(answers: Answers, render: Render, tmp_path:
 @every_choice
 def test_its_answers_file_has_every_answer(answers: Answers, render: Render) -> None:
     text = (render(answers) / ".copier-answers.yml").read_text()
-    asked = set(FULL) if "queue" in answers.get("variants", []) else set(FULL) - {"event_broker"}
+    asked = set(FULL) if containers_do_tasks(answers) else set(FULL) - {"event_broker"}
     assert {question for question in FULL if f"\n{question}:" in text} == asked
 
 
-def test_generated_modules_stay_small(render: Render) -> None:
-    lengths = {path: len(path.read_text().splitlines()) for path in (render(DEFAULT) / "src").rglob("*.py")}
+@every_choice
+def test_generated_modules_stay_small(answers: Answers, render: Render) -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in (render(answers) / "src").rglob("*.py")}
     assert {str(path): lines for path, lines in lengths.items() if lines > 210} == {}
+
+
+@every_choice
+def test_a_project_locks_the_engine_that_it_runs(answers: Answers, render: Render) -> None:
+    locked = set(re.findall(r"^([a-z0-9-]+)==", (render(answers) / "requirements-dev.lock").read_text(), re.MULTILINE))
+    assert bool(locked & {"dbos", "sqlalchemy", "psycopg"}) == containers_do_tasks(answers)
 
 
 @every_choice

@@ -30,4 +30,5 @@ def test_its_lint_and_types_are_clean(project: Project) -> None:
 
 @pytest.mark.skipif("CI" not in os.environ, reason="ten minutes for all; CI runs it, and `make test` in a project")
 def test_its_functions_keep_their_promises(answers: Answers, project: Project) -> None:
-    assert " passed" in project.run(".venv/bin/pytest", *(["tests/serverless"] if answers is EVERYTHING else OWN))
+    suites = ["tests/serverless", "tests/queue"] if answers is EVERYTHING else OWN
+    assert " passed" in project.run(".venv/bin/pytest", *suites)

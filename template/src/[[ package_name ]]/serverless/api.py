@@ -18,7 +18,7 @@ from .sandbox import Context, Sandbox
 
 @dataclass(frozen=True)
 class Door:
-    """What this handler works with."""
+    """The application, and the service behind it."""
 
     app: ASGI
     service: Service
@@ -36,7 +36,7 @@ sandbox = Sandbox(opened)
 
 
 def handler(event: Any, context: Context) -> dict[str, Any]:
-    """What Lambda calls."""
+    """Called by Lambda."""
     with sandbox.invocation(context) as door:
         if is_http(event):
             return sandbox.run(respond(door.app, event, context))

@@ -1,4 +1,4 @@
-"""Tasks on Lambda: a table knows them, SQS delivers them, each is done once, whatever happens to the functions."""
+"""Tasks on Lambda: a table keeps them, SQS delivers them, and each is done once, even when functions die."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_of_ten_messages_only_the_three_that_failed_are_given_back(
 
 
 @pytest.mark.proves("security.input")
-def test_a_message_that_makes_no_sense_blocks_no_other_and_ends_among_the_dead_letters(
+def test_an_invalid_message_blocks_no_other_and_becomes_a_dead_letter(
     api: Function, worker: Function, mapping: Mapping
 ) -> None:
     for poison in ("no json", "[]", '{"tenant": "acme"}', "null"):
@@ -176,7 +176,7 @@ def test_a_task_that_fails_each_time_is_dead_and_its_message_a_dead_letter_until
     assert mapping.dead() == 0
 
 
-def test_a_late_copy_of_a_dead_tasks_message_is_no_wish_to_have_it_done(
+def test_a_late_copy_of_a_dead_tasks_message_does_not_revive_the_task(
     api: Function, worker: Function, mapping: Mapping, upstream: Upstream
 ) -> None:
     submitted(api, "hello", id="over")
@@ -268,9 +268,7 @@ def test_a_message_that_comes_before_its_tasks_time_is_sent_again(
     assert task(api, "early")["status"] == "completed"
 
 
-def test_a_task_whose_message_was_lost_is_told_of_again_when_it_is_submitted_again(
-    api: Function, worker: Function, mapping: Mapping
-) -> None:
+def test_a_second_submission_sends_a_lost_message_again(api: Function, worker: Function, mapping: Mapping) -> None:
     submitted(api, "hello", id="untold")
     mapping.lose()
     submitted(api, "hello", id="untold")
@@ -291,13 +289,23 @@ def test_a_task_whose_message_was_lost_is_told_of_again_when_it_is_submitted_aga
         (b'{"input": "x", "priority": 1}', 422),
     ],
 )
-def test_a_request_that_makes_no_sense_stores_nothing(
-    body: bytes, status: int, api: Function, mapping: Mapping
-) -> None:
+def test_an_invalid_request_stores_nothing(body: bytes, status: int, api: Function, mapping: Mapping) -> None:
     answer = asked(api, "POST", "/v1/tasks", body).result
     assert answer["statusCode"] == status, answer
     assert mapping.left() == 0
     assert json.loads(asked(api, "GET", "/v1/tasks").result["body"])["tasks"] == []
+
+
+@pytest.mark.proves("scale.backpressure")
+def test_a_full_queue_takes_no_more(start_function: StartFunction, mapping: Mapping) -> None:
+    api = start_function("api", **{**mapping.settings, "QUEUE__MAX_DEPTH": 2})
+    for number in range(2):
+        submitted(api, "hello", id=f"task-{number}")
+    refused = asked(api, "POST", "/v1/tasks", b'{"input": "hello", "id": "one-more"}').result
+    assert refused["statusCode"] == 503, refused
+    assert {name.lower() for name in refused["headers"]} >= {"retry-after"}
+    assert asked(api, "GET", "/v1/tasks/one-more").result["statusCode"] == 404
+    assert mapping.left() == 2
 
 
 @pytest.mark.proves("pattern.cqrs")
