@@ -25,6 +25,14 @@ class Unsupported(ServiceError):
     status, slug, title = 400, "unsupported", "The request asks for something this service does not do"
 
 
+class Malformed(ServiceError):
+    status, slug, title = 400, "malformed-request", "The request is not valid HTTP"
+
+
+class BodyEncoded(ServiceError):
+    status, slug, title = 415, "body-encoded", "The request's body is compressed"
+
+
 class BodyTooLarge(ServiceError):
     status, slug, title = 413, "body-too-large", "The request's body is too large"
 

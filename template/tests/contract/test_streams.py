@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -131,25 +132,47 @@ async def test_an_invalid_record_is_an_error_at_once(start_service: StartService
     assert response.json()["type"] == "urn:problem:internal"
 
 
-@pytest.mark.proves("scale.backpressure")
-async def test_a_client_that_does_not_read_its_stream_is_cut_off(start_service: StartService) -> None:
-    service = start_service(
-        MODEL__PRIMARY="offline",
-        LIMITS__MAX_IN_FLIGHT=1,
-        LIMITS__MAX_BODY_BYTES=10_000_000,
-        LIMITS__BODY_TIMEOUT_SECONDS=0.5,
-        RUN__MAX_INPUT_CHARS=10_000_000,
-        BUDGET__TOKENS_PER_RUN=10_000_000,
-    )
-    # The offline model repeats its input word by word; the answer exceeds the sockets' buffers.
+# The offline model repeats its input word by word; the answer exceeds the sockets' buffers.
+LONG = {
+    "MODEL__PRIMARY": "offline",
+    "LIMITS__MAX_BODY_BYTES": 10_000_000,
+    "RUN__MAX_INPUT_CHARS": 10_000_000,
+    "BUDGET__TOKENS_PER_RUN": 10_000_000,
+}
+
+
+def deaf_client(service: Service) -> socket.socket:
+    """A connection over which a long stream was asked for, and that nobody reads."""
     body = json.dumps({"input": ("a" * 16_000 + " ") * 400, "stream": True}).encode()
     head = f"POST /v1/runs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n"
-    with socket.socket() as deaf:
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        deaf.connect(("127.0.0.1", service.port))
-        deaf.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        await becomes(lambda: service.logs("client_gone"), within=60, what="the service gives it up")
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    deaf.connect(("127.0.0.1", service.port))
+    deaf.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    return deaf
+
+
+@pytest.mark.proves("scale.backpressure")
+async def test_a_client_that_does_not_read_its_stream_is_cut_off(start_service: StartService) -> None:
+    service = start_service(LIMITS__MAX_IN_FLIGHT=1, LIMITS__BODY_TIMEOUT_SECONDS=0.5, **LONG)
+    with deaf_client(service):
+        await becomes(lambda: service.logs("client_does_not_read"), within=60, what="the service gives it up")
         await becomes(lambda: service.logs("run"), what="its run is over")
         assert service.logs("run")[-1]["outcome"] == "cancelled"
         async with client_of(service) as client:
             assert (await client.post("/v1/runs", json={"input": "hello"}, timeout=10)).status_code == 200
+
+
+@pytest.mark.proves("scale.balancing")
+async def test_a_client_that_does_not_read_does_not_hold_the_exit(start_service: StartService) -> None:
+    service = start_service(LIMITS__BODY_TIMEOUT_SECONDS=60, **LONG)
+    with deaf_client(service):
+        await becomes(lambda: len(connections_that_wait(service)) == 1, within=30, what="its buffers are full")
+        assert service.stop(within=10) == 0
+
+
+def connections_that_wait(service: Service) -> list[str]:
+    """Connections with bytes that the other end does not take (Linux)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ours = [row for row in rows if row[1] == f"0100007F:{service.port:04X}"]
+    return [row[1] for row in ours if int(row[4].partition(":")[0], 16) > 1_000_000]

@@ -7,9 +7,11 @@ from typing import Any
 import structlog
 
 from ..errors import (
+    BodyEncoded,
     BodyTimeout,
     BodyTooLarge,
     BudgetExceeded,
+    Malformed,
     Overloaded,
     RateLimited,
     ServiceError,
@@ -21,7 +23,17 @@ from ..telemetry import metrics
 MEDIA_TYPE = "application/problem+json"
 REFUSALS = tuple(
     kind.slug
-    for kind in (BodyTooLarge, BodyTimeout, BudgetExceeded, Overloaded, RateLimited, SwitchedOff, Unauthenticated)
+    for kind in (
+        BodyEncoded,
+        BodyTimeout,
+        BodyTooLarge,
+        BudgetExceeded,
+        Malformed,
+        Overloaded,
+        RateLimited,
+        SwitchedOff,
+        Unauthenticated,
+    )
 )
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",

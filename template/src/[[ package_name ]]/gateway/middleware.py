@@ -1,7 +1,9 @@
 """What every request passes before its body is read: an id, a key, the limits. Plain ASGI, for speed."""
 
 import asyncio
+import re
 import time
+from urllib.parse import quote
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -13,11 +15,15 @@ from ..api.limits import Limits
 from ..api.problems import SECURITY_HEADERS
 from ..api.requests import request_id_of
 from ..config.clients import LimitSettings
-from ..errors import BodyTimeout, BodyTooLarge, ServiceError
+from ..errors import BodyEncoded, BodyTimeout, BodyTooLarge, Malformed, ServiceError
 from ..service import Service
 from .problems import response_of
 
 log = structlog.get_logger(__name__)
+
+
+_HOST = re.compile(r"[\w.:%\[\]-]*", re.ASCII)  # names and addresses with a port; empty is legal
+_LOGGED = 200  # characters of a path
 
 
 class Admission:
@@ -36,18 +42,20 @@ class Admission:
         request_id = request_id_of(given.get("x-request-id", ""))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        patience = service.settings.limits.body_timeout_seconds
-        response = _Response(send, {**SECURITY_HEADERS, "X-Request-Id": request_id}, patience)
+        response = _Response(send, {**SECURITY_HEADERS, "X-Request-Id": request_id})
         if scope["path"] == "/docs":  # development's page of the API loads its scripts from elsewhere
             del response.headers["Content-Security-Policy"]
         if service.health.draining:
             response.headers["Connection"] = "close"
         started = time.perf_counter()
         try:
+            _check_host(given, scope["http_version"])
             if scope["path"].startswith("/v1/"):
                 await self._admit(service, given, scope, receive, response)
             else:
-                await self._app(scope, receive, response.send)
+                # HEAD is answered like GET; the server leaves out the body.
+                method = "GET" if scope["method"] == "HEAD" else scope["method"]
+                await self._app({**scope, "method": method}, receive, response.send)
         except ServiceError as error:
             await response_of(error)(scope, receive, response.send)
         except ClientDisconnect:
@@ -64,7 +72,7 @@ class Admission:
                 log.info(
                     "request",
                     method=scope["method"],
-                    path=scope["path"],
+                    path=quote(scope["path"][:_LOGGED]),  # without control characters
                     status=response.status,
                     duration_seconds=round(time.perf_counter() - started, 4),
                 )
@@ -83,12 +91,22 @@ class Admission:
             await self._app(scope, body.receive, response.send)
 
 
-class _Response:
-    """Adds headers to whatever response is sent, remembers its status, and does not wait for ever to be read."""
+def _check_host(given: Headers, http_version: str) -> None:
+    """RFC 9112, 3.2. With two hosts, a proxy may check one and the service use the other.
 
-    def __init__(self, send: Send, headers: dict[str, str], patience: float) -> None:
+    Raises:
+        Malformed: the request has no host, more than one, or an invalid one.
+    """
+    hosts = given.getlist("host")
+    if len(hosts) > 1 or (not hosts and http_version == "1.1") or not all(map(_HOST.fullmatch, hosts)):
+        raise Malformed("Send one Host header, with a host in it.", headers={"Connection": "close"})
+
+
+class _Response:
+    """Adds headers to whatever response is sent, and remembers its status."""
+
+    def __init__(self, send: Send, headers: dict[str, str]) -> None:
         self._send = send
-        self._patience = patience
         self.headers = headers
         self.status: int | None = None
 
@@ -98,17 +116,14 @@ class _Response:
             headers = MutableHeaders(scope=message)
             for name, value in self.headers.items():
                 headers.setdefault(name, value)
-        try:
-            async with asyncio.timeout(self._patience):
-                await self._send(message)
-        except TimeoutError:
-            raise ClientDisconnect from None  # a client that does not read holds no slot
+        await self._send(message)
 
 
 class _BoundedBody:
     """A request's body, bounded in size and in time: neither memory nor a slot is held for a client that does not end.
 
     Raises:
+        BodyEncoded: the body is compressed: its size would not bound its content.
         BodyTooLarge: from what is announced, else from what has come; the rest is not read.
     """
 
@@ -118,6 +133,9 @@ class _BoundedBody:
         self._until = time.monotonic() + limits.body_timeout_seconds
         self._whole = False
         self._received = 0
+        encodings = ",".join(given.getlist("content-encoding") + given.getlist("transfer-encoding")).lower().split(",")
+        if not {encoding.strip() for encoding in encodings} <= {"", "identity", "chunked"}:
+            raise BodyEncoded("Send the body as it is, without compression.", headers={"Accept-Encoding": "identity"})
         announced = given.get("content-length", "")
         self._check(int(announced) if announced.isdecimal() else 0)
 

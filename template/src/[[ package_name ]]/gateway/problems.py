@@ -26,11 +26,12 @@ class Problem(BaseModel):
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": description, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
     for status, description in {
-        400: "asks for something that this service does not do",
+        400: "no valid HTTP, or asks for something that this service does not do",
         401: "no valid API key",
         408: "the body did not arrive in time",
         409: "the Idempotency-Key belongs to another body, or its first request is still running",
         413: "the body is too large",
+        415: "the body is compressed",
         422: "the input is not acceptable",
         429: "rate limit or budget; `type` says which",
         503: "overloaded, switched off, or no model answers; see Retry-After",

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
@@ -12,8 +13,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from ..api.auth import tell_if_open
+from ..config.listening import bound
 from ..config.settings import Settings
-from .heads import BoundedHead
+from .connections import BoundedConnection
+from .descriptors import Descriptors
 
 log = structlog.get_logger(__name__)
 
@@ -27,10 +30,20 @@ class DrainingServer(uvicorn.Server):
     SIGINT, and a second SIGTERM, skip the wait. The exit status is 0: being stopped is no failure.
     """
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_seconds: float, descriptors: Descriptors) -> None:
         super().__init__(config)
         self._app = app
         self._drain_seconds = drain_seconds
+        self._descriptors = descriptors
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        log.info("listening", addresses=[listener.getsockname()[:2] for listener in sockets or []])
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:  # each second
+            self._descriptors.look()
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         loop = asyncio.get_running_loop()
@@ -59,20 +72,23 @@ def serve(app: FastAPI, settings: Settings) -> None:
         SystemExit: with 1 when it could not start; the log says why.
     """
     tell_if_open(settings)
+    sockets = bound(settings.host, settings.port)
+    descriptors = Descriptors()
     config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
         loop="uvloop",
-        http=partial(BoundedHead, seconds=settings.limits.body_timeout_seconds),  # type: ignore[arg-type]
+        http=partial(  # type: ignore[arg-type]
+            BoundedConnection, seconds=settings.limits.body_timeout_seconds, descriptors=descriptors
+        ),
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(settings.run.deadline_seconds) + 5,
     )
-    server = DrainingServer(config, app, settings.drain_seconds)
+    server = DrainingServer(config, app, settings.drain_seconds, descriptors)
     try:
-        server.run()
+        server.run(sockets)
     except SystemExit:
         raise SystemExit(1) from None  # uvicorn's own statuses are no operator's business

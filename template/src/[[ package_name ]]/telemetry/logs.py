@@ -1,6 +1,7 @@
 """Logs: one JSON object per line on stdout, third-party loggers included, secrets masked."""
 
 import logging
+import re
 from collections.abc import Callable, Iterable
 from typing import TextIO
 
@@ -10,6 +11,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from . import sinks, traces
 
 MASK = "***"
+# Characters that change how a terminal shows a line: DEL, C1 controls, bidirectional marks and overrides, separators.
+_ACTIVE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _secrets: Callable[[], Iterable[str]] = tuple  # returns the values to mask; set by `setup`
 # Tracebacks leave out local variables: they hold prompts and keys.
 _tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
@@ -81,4 +84,5 @@ class _Masked:
         self._render = render
 
     def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
-        return masked(str(self._render(logger, name, event)))
+        line = str(self._render(logger, name, event))
+        return masked(_ACTIVE.sub(lambda found: f"\\u{ord(found[0]):04x}", line))

@@ -1,4 +1,4 @@
-"""What an operator sees of a worker: the queue's metrics, and its probes."""
+"""What an operator sees of a worker: the queue's metrics and traces, and how it stops."""
 
 from __future__ import annotations
 
@@ -30,14 +30,6 @@ async def test_the_queues_metrics(queue: Fleet) -> None:
     assert "queue_oldest_task_seconds" in call("GET", f"{worker.url}/metrics")[1].decode()
     assert worker.metric("queue_oldest_task_seconds") == 0, "what is delayed is not late"
     assert await queue.cancel_all() == 3
-
-
-@pytest.mark.proves("reliability.health")
-async def test_the_workers_probes(queue: Fleet) -> None:
-    worker = queue.workers[0]
-    for path in ("livez", "startupz", "readyz"):
-        assert call("GET", f"{worker.url}/{path}")[0] == 200
-    assert call("GET", f"{worker.url}/nothing")[0] == 404
 
 
 @pytest.mark.proves("reliability.health")

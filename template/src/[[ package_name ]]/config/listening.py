@@ -1,0 +1,30 @@
+"""HOST and PORT as sockets."""
+
+import socket
+from typing import Any
+
+
+def bound(host: str, port: int) -> list[socket.socket]:
+    """One bound socket for each address of `host`; the server makes it listen. `::` accepts IPv4 as well.
+
+    Raises:
+        SystemExit: with a sentence, if the port is taken or this machine does not have the address.
+    """
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return [_bound(family, address) for family, _, _, _, address in addresses]
+    except OSError as error:
+        raise SystemExit(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
+
+
+def _bound(family: socket.AddressFamily, address: Any) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    try:
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
