@@ -20,6 +20,7 @@ from ..config.queue import ServerlessSettings
 from ..config.settings import Settings
 from ..errors import StateUnavailable
 from ..guard import at_most
+from ..guard.aws import Aws, AwsError
 from ..queue import Tasks
 from ..queue.sqs.deliveries import Deliveries, Message
 from ..queue.sqs.table import INDEX, REGION, client
@@ -97,7 +98,8 @@ async def _make_places(here: Settings) -> None:
     dynamodb, sqs = client("dynamodb", here), client("sqs", here)
     keys = {"tenant": "HASH", "id": "RANGE"}
     by_created = {"tenant": "HASH", "created": "RANGE"}
-    await dynamodb.call(
+    await _made(
+        dynamodb,
         "create_table",
         TableName="tasks",
         KeySchema=_schema(keys),
@@ -107,13 +109,27 @@ async def _make_places(here: Settings) -> None:
         ],
         BillingMode="PAY_PER_REQUEST",
     )
-    await sqs.call("create_queue", QueueName="tasks-dead")
+    await _made(sqs, "create_queue", QueueName="tasks-dead")
     dead = f"arn:aws:sqs:{REGION}:{_ACCOUNT}:tasks-dead"
     redrive = {"deadLetterTargetArn": dead, "maxReceiveCount": here.queue.attempts}
     attributes = {"RedrivePolicy": json.dumps(redrive), "VisibilityTimeout": str(_VISIBILITY_SECONDS)}
-    await sqs.call("create_queue", QueueName="tasks", Attributes=attributes)
+    await _made(sqs, "create_queue", QueueName="tasks", Attributes=attributes)
     await dynamodb.aclose()
     await sqs.aclose()
+
+
+async def _made(aws: Aws, operation: str, **parameters: Any) -> None:
+    """Asks again while there is no answer: moto imports its parts at their first request, which takes seconds."""
+    while True:
+        try:
+            await aws.call(operation, **parameters)
+            return
+        except AwsError as error:
+            if error.code == "ResourceInUseException":  # an attempt without an answer has made it
+                return
+            if not error.transient:
+                raise
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 def _schema(keys: dict[str, str]) -> list[dict[str, str]]:

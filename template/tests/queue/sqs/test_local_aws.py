@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from conftest import settings_for
+from support import processes
 from support.processes import Json, Service, Upstream, call, command
 from support.waiting import eventually
 
@@ -18,8 +21,19 @@ HERE = {"SERVERLESS__TASKS_TABLE": "", "SERVERLESS__QUEUE_URL": ""}
 NO_MOTO = "raise ModuleNotFoundError"
 
 
+def two_free_ports() -> int:
+    """The first of two, below those that the system gives to connections meanwhile."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with suppress(OSError):
+            for each in (port, port + 1):
+                socket.create_server(("127.0.0.1", each)).close()
+            return port
+
+
 @pytest.fixture
-def service(upstream: Upstream, tmp_path: Path) -> Iterator[Service]:
+def service(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    monkeypatch.setattr(processes, "free_port", two_free_ports)
     settings = settings_for(upstream, AUTH__DISABLED="true", QUEUE__ATTEMPTS=2, QUEUE__RETRY_SECONDS=0.1, **HERE)
     service = Service(tmp_path, **settings).wait_ready()
     yield service
