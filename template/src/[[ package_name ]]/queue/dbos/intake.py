@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from ...errors import InvalidInput, Overloaded, ServiceError, StateUnavailable
 from ...guard.outbound import Unavailable
-from .broker import Broker, HandedBack, Message
 from ..records import TaskRequest
+from .broker import Broker, HandedBack, Message
 from .tasks import Tasks
 
 log = structlog.get_logger(__name__)
