@@ -109,7 +109,7 @@ class Intake:
 
 
 def _read(message: Message, tenant: str) -> TaskRequest:
-    """The task in a message. Its id is the body's, else the message's: without an id, a message that comes twice would be
+    """The task in a message. Its id is the body's, else the message's: without one, a message that comes twice would be
     two tasks.
 
     Raises:
