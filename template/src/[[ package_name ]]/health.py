@@ -6,6 +6,8 @@ from .guard import Guards
 from .state import State
 from .telemetry.audit import Audit
 
+PATIENCE_SECONDS = 0.5  # with the state store; an orchestrator gives a probe one second
+
 
 @dataclass
 class Health:
@@ -24,11 +26,16 @@ class Health:
         would see the same, and taking all of them out would turn a degraded service into none. A required audit trail
         that cannot be written makes this replica unready: it would refuse every run.
         """
-        shared, trail = await self.state.ping(), self.audit.trouble
+        answers = await self.state.ping(within=PATIENCE_SECONDS)
+        if self.state.shared:
+            state = "ok" if answers else f"no answer for {PATIENCE_SECONDS} s"
+        else:
+            state = f"{self.state.reason}; working with this process's memory"
+        trail = self.audit.trouble
         report: dict[str, object] = {
             "started": self.started,
             "draining": self.draining,
-            "state": "ok" if shared else "unreachable, working with this process's memory",
+            "state": state,
             "audit": trail or "ok",
             "breakers": self.guards.states(),
         }

@@ -50,11 +50,11 @@ def _with_flags(work: Callable[..., Awaitable[None]]) -> None:
     if url.startswith("memory:"):
         fail("Switches are in the state store. STATE_URL is memory://, which only one process sees; give redis://….", 2)
 
-    async def connected() -> bool:
+    async def outage() -> str:
         async with aclosing(open_state(url, Guards(current.guard))) as state:
             await work(Flags(state))
-            return state.shared
+            return state.reason
 
     logs.setup("ERROR", tuple, sys.stderr)
-    if not asyncio.run(connected()):
-        fail("The state store cannot be reached. Nothing was changed.", 1)
+    if reason := asyncio.run(outage()):
+        fail(f"The state store cannot be used. Nothing was changed. Reason: {reason}", 1)

@@ -49,6 +49,7 @@ _jitter = SystemRandom()  # environments restored from one snapshot draw alike f
 class DynamoDBStore:
     """One table. Its client is bounded, and makes no retries of its own."""
 
+    attempt_seconds = 2.5
     unreachable: tuple[type[Exception], ...] = (AwsError, OSError)
 
     def __init__(self, table: str, aws: Aws) -> None:
@@ -64,8 +65,14 @@ class DynamoDBStore:
         hint = HINTS.get(error.code)
         return f"table {self._table}: {error}" + (f" ({hint})" if hint else "")
 
-    async def ping(self) -> None:
-        await self._read("ping")
+    def away(self, error: BaseException) -> bool:
+        """All but an entry that is too large."""
+        if isinstance(error, AwsError):
+            return error.code != "ValidationException"
+        return isinstance(error, OSError)
+
+    async def ping(self, key: str) -> None:
+        await self.set(key, b"", MINUTE)
 
     async def get(self, key: str) -> bytes | None:
         item = await self._read(key)
@@ -75,14 +82,13 @@ class DynamoDBStore:
         await self._asked("put_item", Item=entry(key, value, ttl))
 
     async def add(self, key: str, value: bytes, ttl: float) -> bool:
-        return (await self._write(f"{MISSING} OR {LAPSED}", {"now": moment(time.time())}, put=entry(key, value, ttl)))[
-            0
-        ]
+        given: Item = {"value": {"B": value}, "now": moment(time.time())}
+        return (await self._write(f"{MISSING} OR {LAPSED} OR #value = :value", given, put=entry(key, value, ttl)))[0]
 
     async def replace(self, key: str, old: bytes, new: bytes | None, ttl: float) -> bool:
-        given: Item = {"old": {"B": old}, "now": moment(time.time())}
+        given: Item = {"old": {"B": old}, "new": {"B": old if new is None else new}, "now": moment(time.time())}
         put = None if new is None else entry(key, new, ttl)
-        return (await self._write(f"#value = :old AND {LIVES}", given, key=key, put=put))[0]
+        return (await self._write(f"#value IN (:old, :new) AND {LIVES}", given, key=key, put=put))[0]
 
     async def reserve(self, account: str, holder: str, amount: Amount, limit: Amount, ttl: float) -> Reserved:
         """Where others come first each time, the answer is `wait`: their bookings are what it waits for."""

@@ -18,9 +18,8 @@ class Account:
         self.held = {name: held for name, held in self.held.items() if held[0] > now and name != holder}
         if self.spent.tokens >= limit.tokens or self.spent.micro_usd >= limit.micro_usd:
             return "spent"
-        tokens = self.spent.tokens + amount.tokens + sum(held.tokens for _, held in self.held.values())
-        micro_usd = self.spent.micro_usd + amount.micro_usd + sum(held.micro_usd for _, held in self.held.values())
-        if self.held and (tokens > limit.tokens or micro_usd > limit.micro_usd):
+        taken = sum((held for _, held in self.held.values()), self.spent + amount)
+        if self.held and (taken.tokens > limit.tokens or taken.micro_usd > limit.micro_usd):
             return "wait"
         self.held[holder] = (now + ttl, amount)
         self.expires = max(self.expires, now + ttl)
@@ -28,5 +27,5 @@ class Account:
 
     def settle(self, holder: str, spent: Amount, now: float, ttl: float) -> None:
         self.held.pop(holder, None)
-        self.spent = Amount(self.spent.tokens + spent.tokens, self.spent.micro_usd + spent.micro_usd)
+        self.spent += spent
         self.expires = max(self.expires, now + ttl)

@@ -17,9 +17,6 @@ class MemoryStore:
         self._accounts: dict[str, Account] = {}
         self._hits: dict[str, deque[float]] = {}
 
-    async def ping(self) -> None:
-        return None
-
     async def get(self, key: str) -> bytes | None:
         expires, value = self._entries.get(key, (0.0, None))
         return value if expires > time.monotonic() else None
@@ -31,13 +28,14 @@ class MemoryStore:
             self._entries.popitem(last=False)
 
     async def add(self, key: str, value: bytes, ttl: float) -> bool:
-        if await self.get(key) is not None:
+        if await self.get(key) not in (None, value):
             return False
         await self.set(key, value, ttl)
         return True
 
     async def replace(self, key: str, old: bytes, new: bytes | None, ttl: float) -> bool:
-        if await self.get(key) != old:
+        found = await self.get(key)
+        if found is None or found not in (old, new):
             return False
         if new is None:
             del self._entries[key]

@@ -1,101 +1,50 @@
-"""`redis://` and `rediss://`: shared by all replicas. The only place that opens a connection to Redis."""
+"""`redis://`, `rediss://` and `redis+sentinel://`: a store that all replicas share."""
 
 import uuid
-from typing import Any, cast
+from typing import cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from . import refusals, scripts
+from .connections import SECONDS, Client
 from .store import MINUTE, Amount, Reserved, Window
 
-CONNECTIONS = 64
-SECONDS = 2.0  # connect and answer; Redis in the same network takes under a millisecond
-
-REPLACE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-if ARGV[2] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
-return 1
-"""
-
-# A reservation is a member `holder tokens micro_usd` of a sorted set whose score is when it lapses.
-RESERVE = """
-local now = redis.call('TIME')
-now = now[1] * 1000 + math.floor(now[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-local tokens = tonumber(redis.call('HGET', KEYS[1], 'tokens') or 0)
-local micro_usd = tonumber(redis.call('HGET', KEYS[1], 'micro_usd') or 0)
-if tokens >= tonumber(ARGV[4]) or micro_usd >= tonumber(ARGV[5]) then return 'spent' end
-local held = redis.call('ZRANGE', KEYS[2], 0, -1)
-for _, member in ipairs(held) do
-  local t, u = string.match(member, ' (%d+) (%d+)$')
-  tokens, micro_usd = tokens + t, micro_usd + u
-end
-local full = tokens + ARGV[2] > tonumber(ARGV[4]) or micro_usd + ARGV[3] > tonumber(ARGV[5])
-if #held > 0 and full then return 'wait' end
-redis.call('ZADD', KEYS[2], now + ARGV[6], ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3])
-redis.call('PEXPIRE', KEYS[2], ARGV[6])
-return 'held'
-"""
-
-SETTLE = """
-for _, member in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
-  if string.sub(member, 1, #ARGV[1] + 1) == ARGV[1] .. ' ' then redis.call('ZREM', KEYS[2], member) end
-end
-redis.call('HINCRBY', KEYS[1], 'tokens', ARGV[2])
-redis.call('HINCRBY', KEYS[1], 'micro_usd', ARGV[3])
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-return 1
-"""
-
-# A hit is a member of a sorted set whose score is its time; Redis' own clock, so that replicas' need not agree.
-HIT = """
-local now = redis.call('TIME')
-now = now[1] * 1000 + math.floor(now[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
-local hits = redis.call('ZCARD', KEYS[1])
-local allowed = 0
-if hits < tonumber(ARGV[1]) then
-  redis.call('ZADD', KEYS[1], now, ARGV[3])
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
-  hits, allowed = hits + 1, 1
-end
-local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-return {allowed, hits, oldest[2] + ARGV[2] - now}
-"""
+SETTLED_SECONDS = 600.0  # for so long, a repeated settlement is recognised and books nothing
 
 
 class RedisStore:
-    """One bounded pool, waited for. Retries are the guard's business, so the client makes none of its own."""
+    """Counts are in hashes and sorted sets, everything else is in plain keys."""
 
+    attempt_seconds = 1.25 * SECONDS  # the client's own time-out comes first: it leaves the connection
     unreachable: tuple[type[Exception], ...] = (RedisError, OSError)
 
-    def __init__(self, url: str) -> None:
-        pool: Any = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=SECONDS,
-            socket_connect_timeout=SECONDS,
-            socket_timeout=SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self.client: Redis = Redis.from_pool(pool)
-        self._replace = self.client.register_script(REPLACE)
-        self._reserve = self.client.register_script(RESERVE)
-        self._settle = self.client.register_script(SETTLE)
-        self._hit = self.client.register_script(HIT)
+    def __init__(self, url: str, *, shared_breakers: bool = False) -> None:
+        self.client = Client(url)
+        self._shared_breakers = shared_breakers
+        self._add = self.client.register_script(scripts.ADD)
+        self._replace = self.client.register_script(scripts.REPLACE)
+        self._reserve = self.client.register_script(scripts.RESERVE)
+        self._settle = self.client.register_script(scripts.SETTLE)
+        self._hit = self.client.register_script(scripts.HIT)
 
     def transient(self, error: BaseException) -> bool:
-        return isinstance(error, RedisConnectionError | RedisTimeoutError | OSError)
+        return refusals.passing(error)
+
+    def away(self, error: BaseException) -> bool:
+        return refusals.away(error)
 
     def reason(self, error: Exception) -> str:
-        return type(error).__name__
+        return refusals.words(error)
 
-    async def ping(self) -> None:
-        await self.client.ping()
+    async def ping(self, key: str) -> None:
+        """Sends one of each command, so that the error names the right that the user lacks."""
+        pipeline = self.client.pipeline(transaction=False)
+        for command in scripts.every_command(key, shared_breakers=self._shared_breakers):
+            pipeline.execute_command(*command)
+        async with self.client.renewing():
+            for answer in await pipeline.execute(raise_on_error=False):
+                if isinstance(answer, RedisError):
+                    raise answer
 
     async def get(self, key: str) -> bytes | None:
         return cast(bytes | None, await self.client.get(key))
@@ -104,7 +53,7 @@ class RedisStore:
         await self.client.set(key, value, px=_ms(ttl))
 
     async def add(self, key: str, value: bytes, ttl: float) -> bool:
-        return bool(await self.client.set(key, value, px=_ms(ttl), nx=True))
+        return bool(await self._add(keys=[key], args=[value, _ms(ttl)]))
 
     async def replace(self, key: str, old: bytes, new: bytes | None, ttl: float) -> bool:
         return bool(await self._replace(keys=[key], args=[old, new or b"", _ms(ttl)]))
@@ -115,7 +64,8 @@ class RedisStore:
         return cast(Reserved, answer.decode())
 
     async def settle(self, account: str, holder: str, spent: Amount, ttl: float) -> None:
-        await self._settle(keys=_account(account), args=[holder, spent.tokens, spent.micro_usd, _ms(ttl)])
+        amounts = [spent.tokens, spent.micro_usd]
+        await self._settle(keys=_account(account), args=[holder, *amounts, _ms(ttl), _ms(SETTLED_SECONDS)])
 
     async def hit(self, key: str, per_minute: int) -> Window:
         allowed, hits, reset_ms = await self._hit(keys=[key], args=[per_minute, _ms(MINUTE), uuid.uuid4().hex])
@@ -130,5 +80,5 @@ def _ms(seconds: float) -> int:
 
 
 def _account(name: str) -> list[str]:
-    """Both keys in one slot of a cluster."""
-    return [f"{{{name}}}:spent", f"{{{name}}}:held"]
+    """Its keys, all in one slot of a cluster."""
+    return [f"{{{name}}}:spent", f"{{{name}}}:held", f"{{{name}}}:settled"]

@@ -14,6 +14,9 @@ class Amount:
     tokens: int = 0
     micro_usd: int = 0
 
+    def __add__(self, other: "Amount") -> "Amount":
+        return Amount(self.tokens + other.tokens, self.micro_usd + other.micro_usd)
+
 
 @dataclass(frozen=True)
 class Window:
@@ -25,20 +28,21 @@ class Window:
 
 
 class Store(Protocol):
-    """Each operation is atomic. `ttl` is in seconds."""
-
-    async def ping(self) -> None: ...
+    """Each operation is atomic, and may be repeated if its answer was lost. `ttl` is in seconds."""
 
     async def get(self, key: str) -> bytes | None: ...
 
     async def set(self, key: str, value: bytes, ttl: float) -> None: ...
 
     async def add(self, key: str, value: bytes, ttl: float) -> bool:
-        """Sets `key` unless it is there; False when it is."""
+        """Sets `key` unless it is there; False when it holds something other than `value`."""
         ...
 
     async def replace(self, key: str, old: bytes, new: bytes | None, ttl: float) -> bool:
-        """Sets `key` if it holds `old`, or deletes it when `new` is None; False when it holds something else."""
+        """Sets `key` if it holds `old`, or `new` already; deletes it when `new` is None.
+
+        False when it holds something else.
+        """
         ...
 
     async def reserve(self, account: str, holder: str, amount: Amount, limit: Amount, ttl: float) -> Reserved:
@@ -60,11 +64,22 @@ class Store(Protocol):
 class SharedStore(Store, Protocol):
     """One that several processes share, and that may be away."""
 
+    async def ping(self, key: str) -> None:
+        """Tries everything that the service needs, a write at least. Nothing else uses `key`."""
+        ...
+
+    attempt_seconds: float
+    """The time of one attempt. A store that hangs costs a request two of them."""
+
     unreachable: tuple[type[Exception], ...]
     """What its operations raise when it cannot serve."""
 
     def transient(self, error: BaseException) -> bool:
         """Whether another attempt may help."""
+        ...
+
+    def away(self, error: BaseException) -> bool:
+        """Whether `error` would meet every operation, and not just this one."""
         ...
 
     def reason(self, error: Exception) -> str:

@@ -33,7 +33,7 @@ DEPENDENCY_DURATION = _meter.create_histogram("dependency.call.duration", "s", "
 DEPENDENCY_RETRIES = _meter.create_counter("dependency.retries", "", "Second and later attempts")
 REJECTED = _meter.create_counter("requests.rejected", "", "Requests refused before any work, by reason")
 SINK_DROPPED = _meter.create_counter("sink.dropped", "", "Log lines and audit records lost, by sink")
-STATE_DEGRADED = _meter.create_gauge("state.degraded", "", "1 while the shared state store cannot be reached")
+STATE_DEGRADED = _meter.create_gauge("state.degraded", "", "1 while the shared state store takes no writes")
 
 
 def setup(resource: Resource) -> MeterProvider:
