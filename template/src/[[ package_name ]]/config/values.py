@@ -1,7 +1,11 @@
 """Values of settings that pydantic does not know: JSON in a variable, addresses of servers."""
 
 import json
+import re
 from urllib.parse import urlsplit
+
+_PLACE = r"(?:[\w.-]+|\x5b[\da-fA-F:.]+\x5d)(?::\d{1,5})?"
+_SENTINELS = re.compile(rf"rediss?\+sentinel://(?:[^/?#]*@)?{_PLACE}(?:,{_PLACE})*/[^/?#]+(?:/\d+)?(?:\?\S*)?")
 
 
 def from_json(value: object) -> object:
@@ -19,3 +23,8 @@ def is_address(text: str, *schemes: str) -> bool:
         return address.scheme in schemes and (address.port is None or address.port > 0)
     except ValueError:  # a port that is no number
         return False
+
+
+def is_sentinel_address(text: str) -> bool:
+    """`redis+sentinel://user:password@host:26379,host:26379/service/0`, or `rediss+sentinel://` for TLS."""
+    return _SENTINELS.fullmatch(text) is not None
