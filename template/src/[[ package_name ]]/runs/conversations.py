@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+import structlog
 from pydantic import TypeAdapter
 from pydantic_ai.conversation import Conversation
 from pydantic_ai.conversation_store import (
@@ -16,6 +17,8 @@ from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRe
 
 from ..errors import Conflict
 from ..state import State
+
+log = structlog.get_logger(__name__)
 
 CHARS_PER_TOKEN = 4  # the usual estimate for English; good enough for trimming
 
@@ -56,11 +59,13 @@ class TenantConversation(ConversationStore):
         self._ttl = ttl
         self._redact = redact
         self._raw: bytes | None = None
+        self._switches = 0
         self._document: _Document | None = None
         self._revision: str | None = None
 
     async def history(self) -> list[ModelMessage]:
         """The messages so far; empty for a new conversation."""
+        self._switches = self._state.switches
         conversation = await self.load(self._id)
         if conversation is None:
             return []
@@ -77,6 +82,9 @@ class TenantConversation(ConversationStore):
         try:
             await self.save(conversation)
         except ConversationConflict:
+            if self._switches != self._state.switches:  # compared with another store than the one it was read from
+                log.warning("conversation_turn_not_kept", shared=self._state.shared)
+                return
             raise Conflict(
                 f"Conversation {self._id} was continued by another request meanwhile; send its turns one at a time."
             ) from None

@@ -31,6 +31,8 @@ class Flags:
         """
         if time.monotonic() - self._checked > _CACHED_SECONDS:
             self._checked = time.monotonic()
-            self._killed = await self.get(KILL_SWITCH) == "on"
+            value = await self.get(KILL_SWITCH)
+            if self._state.shared:  # else it stays as it was: an outage of the store turns nothing on again
+                self._killed = value == "on"
         if self._killed:
             raise SwitchedOff("An operator has switched this service off.", retry_after=30)

@@ -62,7 +62,8 @@ class Once:
         async with self._lease(key, running):
             answer = await work()
             done = json.dumps({"fingerprint": fingerprint, "answer": answer}).encode()
-            await self._state.replace(key, running, done, ttl)
+            if not await self._state.replace(key, running, done, ttl):
+                await self._state.add(key, done, ttl)  # the record lapsed, or is in a store that is no longer in use
             return answer, False
 
     @asynccontextmanager
