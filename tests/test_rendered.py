@@ -12,6 +12,7 @@ from conftest import Render
 from test_lockfile import compiled
 from test_questions import assert_every_file_parses
 
+
 def containers_do_tasks(answers: Answers) -> bool:
     variants = answers.get("variants", [])
     return "queue" in variants and "serverless" not in variants
