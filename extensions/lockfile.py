@@ -85,6 +85,27 @@ def _weaker(one: str | None, other: str | None) -> str | None:
     return " or ".join(sorted({*one.split(" or "), *other.split(" or ")}))
 
 
+def with_own_packages(before: str, our: str, their: str) -> tuple[str, list[str]]:
+    """The template's new lock with what the team's lock has beside the old one, and the names of these packages.
+
+    The template's pins are the new ones, the team's stay as they are: as long as they agree, what `make lock` gives.
+    """
+    if our == before:
+        return their, []
+    mine, known = _entries(our), {**_entries(before), **_entries(their)}
+    own = {name: entry for name, entry in mine.items() if name not in known}
+    return "".join(entry for _, entry in sorted({**_entries(their), **own}.items())), sorted(own)
+
+
+def _entries(lock: str) -> dict[str, str]:
+    """The lines of each package in a lock, also of one that comes from elsewhere than an index."""
+    entries: dict[str, str] = {}
+    for entry in re.findall(r"^[A-Za-z0-9].*\n(?:[ \t#].*\n)*", lock, re.M):
+        name = re.split(r"[^A-Za-z0-9._-]", entry, maxsplit=1)[0].lower()
+        entries[name] = entries.get(name, "") + entry  # twice where versions differ by platform
+    return entries
+
+
 def joined_requirements(names: Iterable[str]) -> list[str]:
     """The requirements of several pieces: each package once, with the extras of all pieces."""
     needed: dict[str, tuple[set[str], str]] = {}

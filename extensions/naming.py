@@ -7,16 +7,19 @@ import json
 import keyword
 import math
 import re
+import shlex
 import sys
 import unicodedata
 from pathlib import Path
 
+import yaml
 from jinja2 import Environment
 from jinja2.ext import Extension
 
 LOCKS = Path(__file__).parent.parent / "locks"
 SERVICE_NAME_LENGTH = 40
 FALLBACK_NAME = "my-agent"
+FALLBACK_TITLE = "My Agent"
 # Top-level modules of locked packages whose names differ from their package's, and pytest's own folder.
 OTHER_MODULES = (
     "azure boolean cyclonedx dateutil dotenv google graphql griffe grpc grpc_status importlinter jwt markdown_it mypyc"
@@ -112,6 +115,37 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+def project_title(folder: str) -> str:
+    """A project name made of the folder's name, where that is a service name or nearly one."""
+    name = folder.lower().replace("_", "-")
+    return FALLBACK_TITLE if service_name_problem(name) else " ".join(map(str.capitalize, name.split("-")))
+
+
+def new_name_problem(name: str, folder: str | Path, answers_file: str | Path) -> str:
+    """A service keeps its name: with another one the package gets another folder, and the agent stays behind."""
+    answers = Path(folder, answers_file)
+    known = yaml.safe_load(answers.read_text()).get("service_name") if answers.is_file() else None
+    if known is None:
+        return service_name_problem(name)
+    if name != known:
+        return f"The service is called {known}. docs/how-to/change-the-name.md of the template renames a service."
+    return ""  # the rules for new names do not apply to a name in use
+
+
+def first_steps(folder: str | Path) -> str:
+    """The first commands in a new project. It is committed first, because an update compares with the commit."""
+    path = Path(folder)
+    in_a_repository = any((above / ".git").exists() for above in (path.absolute(), *path.absolute().parents))
+    commit = 'git add . && git commit --message "feat: start from agent-template"'
+    steps = [
+        *([f"cd {shlex.quote(str(path))}"] if path != Path() else []),
+        commit if in_a_repository else f"git init && {commit}",
+        "make run     # start the service on this machine; it needs no key",
+        "make test    # run its tests",
+    ]
+    return "\n".join(steps)
+
+
 class NamingExtension(Extension):
     """Makes the functions above filters of copier.yml and of the template."""
 
@@ -126,5 +160,8 @@ class NamingExtension(Extension):
             image_registry_problem,
             cost_problem,
             quoted,
+            project_title,
+            new_name_problem,
+            first_steps,
         ):
             environment.filters[function.__name__] = function

@@ -1,9 +1,11 @@
 """Fixtures: projects, rendered once per session, and the clean environment of a user."""
 
+import json
 import os
+import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,12 +35,28 @@ def render(copier_template: Path, tmp_path_factory: pytest.TempPathFactory) -> R
     def rendered(answers: Answers) -> Path:
         key = repr(sorted(answers.items()))
         if key not in projects:
-            project = tmp_path_factory.mktemp(label(answers) or "project") / "project"
+            project = tmp_path_factory.mktemp(label(answers) or "project") / "my-agent"
             run_copy(str(copier_template), project, data=answers, defaults=True, unsafe=True, quiet=True)
             projects[key] = project
         return projects[key]
 
     return rendered
+
+
+@pytest.fixture(scope="session")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of this repository with its history; what is not committed yet is its newest commit."""
+    clone = tmp_path_factory.mktemp("history") / "agent-template"
+    git(ROOT, "clone", "--quiet", "--no-hardlinks", ROOT, clone)
+    changed = git(ROOT, "ls-files", "--cached", "--others", "--modified", "--exclude-standard", "-z").split("\0")
+    for name in filter(None, changed):
+        (clone / name).unlink(missing_ok=True)
+        if (ROOT / name).exists():
+            (clone / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, clone / name)
+    git(clone, "add", "--all")
+    git(clone, "commit", "--quiet", "--allow-empty", "--message", "feat: now")
+    return clone
 
 
 @pytest.fixture(scope="session")
@@ -60,9 +78,29 @@ def clean_environment() -> dict[str, str]:
     return environment | kept | {"PATH": os.pathsep.join(path)}
 
 
+def git(folder: Path, *arguments: str | Path) -> str:
+    """Run git as nobody in particular."""
+    identity = ("-c", "user.name=T", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false")
+    done = subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"git {' '.join(map(str, arguments))}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that must run alone come first; tests that wait for `own_tests` come last."""
     items.sort(key=lambda item: (not item.get_closest_marker("alone"), waits(item)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Says under a failed test how to make its project again."""
+    report = yield
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    if report.failed and isinstance(answers := parameters.get("answers"), dict):
+        data = " ".join(f"--data {shlex.quote(f'{name}={json.dumps(answer)}')}" for name, answer in answers.items())
+        command = f"copier copy --trust --defaults --vcs-ref HEAD {data} {ROOT} my-agent"
+        report.sections.append(("the same project", f"{command}\n.venv/bin/pytest '{item.nodeid}'"))
+    return report
 
 
 def waits(item: pytest.Item) -> bool:
@@ -125,9 +163,7 @@ def under_git(rendered: Path, name: str, environment: dict[str, str]) -> Project
     """A copy of a rendered project, committed to git."""
     project = Project(rendered.with_name(name), environment)
     shutil.copytree(rendered, project.path)
-    project.run("git", "init", "--quiet")
-    project.run("git", "add", "--all")
-    project.run(
-        "git", "-c", "user.name=T", "-c", "user.email=t@example.com", "commit", "--quiet", "--message", "feat: x"
-    )
+    git(project.path, "init", "--quiet")
+    git(project.path, "add", "--all")
+    git(project.path, "commit", "--quiet", "--message", "feat: x")
     return project

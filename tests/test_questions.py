@@ -33,7 +33,6 @@ REFUSED: dict[str, list[object]] = {
     "variants": [[], ["lambda"], ["gateway", "nowhere"]],
     "queue_engine": ["dbos"],
     "event_broker": ["", "pulsar", "redis"],  # the last one without the queue
-    "http": [False],
     "model_provider": ["", "OpenAI", "none", "mistral"],
     "fallback_provider": ["", "openai", "mistral"],
     "daily_cost_limit_usd": ["", "ten", 0, -1, "nan", "inf", 1e9],
@@ -107,6 +106,31 @@ def test_shortest_and_longest_names_are_rendered(answers: Answers, render: Rende
     assert_every_file_parses(project)
     package = answers["service_name"].replace("-", "_")
     assert (project / "src" / package).is_dir()
+
+
+def test_at_most_twelve_questions_are_asked_each_in_a_line() -> None:
+    questions = yaml.safe_load((Path(__file__).parent.parent / "copier.yml").read_text())
+    asked = {
+        name: question
+        for name, question in questions.items()
+        if not name.startswith("_") and question.get("when", True) is not False and question.get("ask", True)
+    }
+    assert len(asked) <= 12
+    assert {name: question["help"] for name, question in asked.items() if len(question["help"]) > 76} == {}
+
+
+@pytest.mark.parametrize(
+    ("folder", "service"), [("myservice", "myservice"), ("faq_bot", "faq-bot"), ("2024", "my-agent")]
+)
+def test_a_service_is_called_like_its_folder(
+    folder: str, service: str, copier_template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_copy(str(copier_template), tmp_path / folder, defaults=True, unsafe=True)
+    answers = yaml.safe_load((tmp_path / folder / ".copier-answers.yml").read_text())
+    assert answers["service_name"] == service
+    said = capfd.readouterr().err.split("\n")
+    last = "\n".join(said[-14:])
+    assert all(step in last for step in (f"cd {tmp_path / folder}", "git init", "make run", "make test"))
 
 
 class CloudFormation(yaml.SafeLoader):

@@ -9,7 +9,7 @@ from pytest_copier.plugin import CopierFixture, CopierProject
 
 @pytest.fixture
 def project(copier: CopierFixture, tmp_path: Path) -> CopierProject:
-    project = copier.copy(tmp_path / "service")
+    project = copier.copy(tmp_path / "my-agent")
     commit(project)
     return project
 
