@@ -1,6 +1,9 @@
 """Answers that the tests render projects with."""
 
+from itertools import combinations
 from typing import Any
+
+from pairwise import pairwise
 
 Answers = dict[str, Any]
 
@@ -24,29 +27,6 @@ FULL: Answers = {
     "python_version": "3.11",
 }
 
-# Every provider, every secret source and every broker once, for the fast tests.
-OTHERS: list[Answers] = [
-    {
-        "model_provider": "google",
-        "secrets_source": "gcp",
-        "license": "MIT",
-        "ci": "none",
-        "variants": ["gateway", "queue"],
-        "event_broker": "rabbitmq",
-    },
-    {"model_provider": "bedrock", "secrets_source": "aws", "fallback_provider": "google", "python_version": "3.14"},
-    {"model_provider": "openai_compatible", "secrets_source": "azure", "fallback_provider": "openai"},
-    {
-        "secrets_source": "files",
-        "fallback_provider": "anthropic",
-        "python_version": "3.12",
-        "variants": ["queue"],
-        "event_broker": "nats",
-    },
-    {"secrets_source": "files", "ci": "gitlab", "variants": ["gateway", "queue"], "event_broker": "kafka"},
-    {"secrets_source": "files", "ci": "none", "variants": ["queue"]},
-]
-
 # AWS Lambda in each combination of variants, with every kind of model access that its SAM template knows.
 SERVERLESS: list[Answers] = [
     {"variants": ["serverless"], "secrets_source": "aws"},
@@ -65,7 +45,38 @@ SERVERLESS: list[Answers] = [
     },
 ]
 
-MATRIX = [DEFAULT, FULL, *OTHERS, *SERVERLESS]
+DOORS = ("gateway", "queue", "serverless")
+EVERY_DOOR = [list(chosen) for size in (1, 2, 3) for chosen in combinations(DOORS, size)]
+PROVIDERS = ["openai", "anthropic", "google", "bedrock", "openai_compatible"]
+SECRETS = ["env", "files", "aws", "gcp", "azure", "vault"]
+BROKERS = ["none", "rabbitmq", "nats", "kafka", "redis"]
+
+
+def possible(answers: Answers) -> bool:
+    """Whether answers go together, as far as they are given."""
+    doors, broker = answers.get("variants"), answers.get("event_broker", "none")
+    if doors is not None and broker != "none" and ("queue" not in doors or "serverless" in doors):
+        return False
+    return bool(answers.get("model_provider", "any") != answers.get("fallback_provider"))
+
+
+# Every pair of two answers is in one of these at least.
+PAIRS = list(
+    pairwise(
+        {
+            "variants": EVERY_DOOR,
+            "model_provider": PROVIDERS,
+            "fallback_provider": ["none", *PROVIDERS],
+            "secrets_source": SECRETS,
+            "event_broker": BROKERS,
+            "ci": ["github", "gitlab", "none"],
+            "license": ["Proprietary", "MIT", "Apache-2.0"],
+            "python_version": ["3.11", "3.12", "3.13", "3.14"],
+        },
+        possible,
+    )
+)
+MATRIX = [DEFAULT, FULL, *PAIRS]
 
 
 def label(answers: Answers) -> str:
@@ -77,6 +88,6 @@ def label(answers: Answers) -> str:
     return "-".join(
         part
         for name in ("variants", "model_provider", "secrets_source", "event_broker")
-        if name in answers
+        if answers.get(name, "none") != "none"
         for part in ([answers[name]] if isinstance(answers[name], str) else answers[name])
     )

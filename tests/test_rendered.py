@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from answers import DEFAULT, FULL, MATRIX, Answers, label
+from answers import FULL, MATRIX, Answers, label
 from conftest import Render
 from test_lockfile import compiled
 from test_questions import assert_every_file_parses
