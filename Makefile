@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+QUICK := $(addprefix tests/test_,fleet.py lockfile.py naming.py questions.py release.py update_parts.py)
 
 .PHONY: help
 help: ## Show this list
@@ -15,6 +16,11 @@ demo: ## Render the default service, serve it, send it a question (PORT=8001 for
 test: .venv/installed ## Run the whole suite: questions, extensions, rendered projects, the first run
 	$(BIN)/pytest
 
+.PHONY: test-quick
+test-quick: .venv/installed ## Run what takes less than three minutes: questions, extensions, two projects rendered
+	$(BIN)/pytest $(QUICK) --deselect tests/test_questions.py::test_a_bad_answer_is_refused_before_anything_is_written
+	$(BIN)/pytest tests/test_rendered.py tests/test_matrix.py -k "defaults or full or pairwise"
+
 .PHONY: lint
 lint: .venv/installed ## Check format, code and types
 	$(BIN)/ruff format --check
@@ -24,6 +30,14 @@ lint: .venv/installed ## Check format, code and types
 .PHONY: lock
 lock: .venv/installed ## Re-compile every lock with the newest versions
 	$(BIN)/python locks/compile.py --uv $(BIN)/uv
+
+.PHONY: release
+release: .venv/installed ## Check and tag a release (VERSION=1.2.0)
+	$(BIN)/python scripts/release.py $(RELEASE) "$(VERSION)"
+
+.PHONY: fleet
+fleet: .venv/installed ## List services and how far behind they are (SERVICES="~/services git@…")
+	@$(BIN)/python scripts/fleet.py $(SERVICES)
 
 .PHONY: bench
 bench: .venv/installed ## Measure rendering, the first answer and throughput; prints ratios
