@@ -12,9 +12,9 @@ from marks import mark, say
 from my_agent.agent import offline
 from my_agent.cli.main import main
 from my_agent.config.loading import load
-from my_agent.queue.database import Database
+from my_agent.queue.dbos.database import Database
+from my_agent.queue.dbos.tasks import Tasks
 from my_agent.queue.records import TaskRequest
-from my_agent.queue.tasks import Tasks
 from my_agent.telemetry.audit import Audit
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
