@@ -37,6 +37,15 @@ def test_the_first_invocation_opens_the_service_and_the_next_ones_find_it_open(s
     assert len(function.logs("opened")) == 1
 
 
+def test_the_garbage_collector_is_off_during_the_imports_and_leaves_out_what_they_made() -> None:
+    script = "import gc; gc.callbacks.append(lambda phase, info: seen.append(info['generation'])); seen = []; "
+    script += f"import {PACKAGE}.api; print(len(seen), gc.isenabled(), gc.get_freeze_count() > 100_000)"
+    told = subprocess.run([sys.executable, "-c", script], env=environment(), capture_output=True, text=True, check=True)
+    collections, enabled, frozen = told.stdout.split()
+    assert int(collections) < 100  # 550 with the collector on; a few modules come before it is off
+    assert (enabled, frozen) == ("True", "True")
+
+
 @pytest.mark.proves("reliability.timeouts")
 @pytest.mark.parametrize(("configured", "invocation"), [(2.0, 60.0), (60.0, 4.0)], ids=["its own", "Lambda's"])
 def test_a_run_ends_at_the_smaller_of_its_deadline_and_what_is_left_of_the_invocation(

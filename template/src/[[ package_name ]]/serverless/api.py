@@ -1,5 +1,8 @@
 """The handler of requests: HTTP from API Gateway, a function URL or a load balancer, and direct invocation."""
 
+from . import preload  # noqa: F401
+
+# isort: split
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ from ..api.auth import tell_if_open
 from ..config.secrets import Secrets
 from ..gateway.app import create_app
 from ..service import Service
-from . import direct, preload  # noqa: F401
+from . import direct
 from .http import is_http, respond
 from .sandbox import Context, Sandbox
 

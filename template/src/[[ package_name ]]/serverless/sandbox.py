@@ -5,6 +5,7 @@ imports, holds no socket, no secret and no clock. The first invocation opens the
 """
 
 import asyncio
+import gc
 import os
 import random
 import signal
@@ -48,6 +49,8 @@ class Sandbox(Generic[D]):
 
     def __init__(self, opens: Callable[[Secrets], AbstractAsyncContextManager[D]]) -> None:
         self._opens = opens
+        gc.freeze()  # the imports are over, and their objects stay: no collection has to look at them
+        gc.enable()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stack = AsyncExitStack()
         self._door: D | None = None

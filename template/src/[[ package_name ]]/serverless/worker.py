@@ -1,5 +1,8 @@
 """The handler of SQS: each message names a task, which is done here. Only the failed messages are given back."""
 
+from . import preload  # noqa: F401
+
+# isort: split
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,7 +11,6 @@ from ..config.secrets import Secrets
 from ..queue import open_tasks
 from ..queue.sqs.deliveries import Deliveries, Message
 from ..service import open_service
-from . import preload  # noqa: F401
 from .sandbox import Context, Sandbox
 
 
