@@ -33,6 +33,7 @@ async def respond(app: ASGI, event: dict[str, Any], context: Context) -> dict[st
         log.warning("malformed_event", error=type(error).__name__)
         return _refused(Unsupported("The event is not one of API Gateway, a function URL or a load balancer."))
     scope["state"] = {}
+    scope["http_version"] = "2"  # Mangum says 1.1, which needs a Host header; an event may have none
     cycle = HTTPCycle(scope, body)
     await cycle.run(app)
     return handler({"status": cycle.status, "headers": cycle.headers, "body": cycle.body})
