@@ -7,7 +7,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from timing import COPIER, environment, row, run
+from timing import render, row, run
 
 RUNS = 7
 HANDLERS = "my_agent.serverless"
@@ -28,11 +28,9 @@ print(json.dumps(took))
 
 
 def measure(template: Path, folder: Path) -> None:
-    commands = environment(folder / "copier-of-cold-start", "--constraint", template / "requirements.lock", *COPIER)
     for variants in (["serverless"], ["queue", "serverless"], ["gateway", "serverless"]):
         project = folder / "-".join(variants)
-        answers = ["--data", f"variants={json.dumps(variants)}"]
-        run(commands / "copier", "copy", "--trust", "--defaults", "--quiet", *answers, template, project)
+        render(template, project, *variants)
         run("make", "--directory", project, "install")
         python = project / ".venv" / "bin" / "python"
         run(python, "-m", "compileall", "-q", project / ".venv" / "lib", project / "src")

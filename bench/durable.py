@@ -16,7 +16,7 @@ from pathlib import Path
 from contenders import OTHERS, Contender, celery, kill, ours, taskiq
 from first_answer import free_port
 from gateway import process
-from timing import COPIER, environment, row, run
+from timing import environment, render, row
 
 WORKERS, AT_ONCE = 2, 8  # processes, and tasks in each of them
 KILLED_WORKERS, KILLS, EVERY_SECONDS = 3, 6, 2.0
@@ -26,9 +26,7 @@ WAIT_SECONDS = 45.0  # after the last kill
 
 def measure(template: Path, folder: Path) -> None:
     project = folder / "durable"
-    commands = environment(folder / "copier-of-durable", "--constraint", template / "requirements.lock", *COPIER)
-    answers = ("--data", 'variants=["queue"]')
-    run(commands / "copier", "copy", "--trust", "--defaults", "--quiet", *answers, template, project)
+    render(template, project, "queue")
     mine = environment(project / ".venv", "--constraint", project / "requirements.lock", project)
     theirs = environment(folder / "others", *OTHERS)
     with ExitStack() as stack:

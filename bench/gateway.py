@@ -19,7 +19,7 @@ from pathlib import Path
 
 from first_answer import free_port
 from load import Load, round_of
-from timing import COPIER, environment, row, run
+from timing import environment, render, row
 
 HERE = Path(__file__).parent
 ROUNDS, SECONDS, CONNECTIONS = 5, 6.0, 16
@@ -68,8 +68,7 @@ class Server:
 
 def measure(template: Path, folder: Path) -> None:
     project = folder / "gateway"
-    commands = environment(folder / "copier-of-gateway", "--constraint", template / "requirements.lock", *COPIER)
-    run(commands / "copier", "copy", "--trust", "--defaults", "--quiet", template, project)
+    render(template, project, "gateway")
     commands = environment(project / ".venv", "--constraint", project / "requirements.lock", project)
     upstream, bare, service = free_port(), free_port(), free_port()
     address = f"http://127.0.0.1:{upstream}/v1"

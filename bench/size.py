@@ -1,10 +1,9 @@
 """How much code a team reads: Python under `src/`, by choice of variants, and the zip that AWS Lambda gets."""
 
-import json
 import sys
 from pathlib import Path
 
-from timing import COPIER, UV, environment, row, run
+from timing import UV, render, row, run
 
 # Lines under src/ at most; None where no limit is set.
 VARIANTS = {
@@ -21,11 +20,9 @@ ZIP_MB = 50  # of all variants; Lambda takes no larger one without a bucket
 
 
 def measure(template: Path, folder: Path) -> None:
-    commands = environment(folder / "copier-of-size", "--constraint", template / "requirements.lock", *COPIER)
     for variants, at_most in VARIANTS.items():
         project = folder / f"size-{'-'.join(variants)}"
-        answers = ("--data", f"variants={json.dumps(variants)}")
-        run(commands / "copier", "copy", "--trust", "--defaults", "--quiet", *answers, template, project)
+        render(template, project, *variants)
         lengths = {path: len(path.read_text().splitlines()) for path in (project / "src").rglob("*.py")}
         names = sum(path.name != "__init__.py" for path in (project / "src" / "my_agent").iterdir())
         longest = max(lengths, key=lengths.__getitem__)

@@ -1,5 +1,6 @@
-"""Clocks and subprocesses for the measurements."""
+"""Clocks, subprocesses and rendered projects for the measurements."""
 
+import json
 import os
 import resource
 import statistics
@@ -44,3 +45,13 @@ def environment(folder: Path, *packages: str | Path) -> Path:
     run(UV, "venv", "--quiet", "--python", sys.executable, folder)
     run(UV, "pip", "install", "--quiet", "--compile-bytecode", "--python", folder, *packages)
     return folder / "bin"
+
+
+def render(template: Path, project: Path, *variants: str) -> None:
+    """Renders a project with these variants, and defaults for the rest. Its package is `my_agent`."""
+    folder = project.parent / "copier-of-projects"
+    if not folder.exists():
+        environment(folder, "--constraint", template / "requirements.lock", *COPIER)
+    options = ["--trust", "--vcs-ref", "HEAD", "--defaults", "--quiet"]
+    options += ["--data", "project_name=My Agent", "--data", f"variants={json.dumps(variants)}"]
+    run(folder / "bin" / "copier", "copy", *options, template, project)

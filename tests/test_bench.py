@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import timing
 
-from conftest import ROOT, Render
+from conftest import ROOT
 
 BENCH = ROOT / "bench"
 
@@ -33,9 +34,16 @@ def test_missing_programs_are_named_before_the_first_measurement(tmp_path: Path)
         assert f"{program} is not installed (Debian: apt-get install {program})." in done.stderr
 
 
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project as the measurements render it."""
+    project = tmp_path_factory.mktemp("bench") / "any-name"
+    timing.render(ROOT, project, "gateway", "queue")
+    return project
+
+
 @pytest.mark.parametrize("script", sorted(BENCH.rglob("*.py")), ids=lambda script: script.name)
-def test_it_imports_only_names_that_a_project_has(script: Path, render: Render) -> None:
-    project = render({"variants": ["gateway", "queue"]})
+def test_it_imports_only_names_that_a_project_has(script: Path, project: Path) -> None:
     for node in ast.walk(ast.parse(script.read_text())):
         package, _, rest = (node.module or "").partition(".") if isinstance(node, ast.ImportFrom) else ("", "", "")
         if isinstance(node, ast.ImportFrom) and package in ("my_agent", "support"):
