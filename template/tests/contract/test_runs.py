@@ -23,7 +23,8 @@ async def test_a_run_answers_with_output_model_and_usage(client: Client) -> None
     assert answer == {
         "output": "You said: hello",
         "model": "openai-chat:primary",
-        "usage": {"input_tokens": 100, "output_tokens": 20, "cost_usd": None},
+        "usage": {"input_tokens": 100, "output_tokens": 20, "cost_usd": None, "estimated": False},
+        "finish_reason": "stop",
         "degraded": False,
         "cached": False,
         "conversation_id": None,

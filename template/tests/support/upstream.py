@@ -44,13 +44,19 @@ class Upstream:
         self.requests: deque[dict[str, Any]] = deque(maxlen=50)
         self.times: deque[tuple[float, str, str]] = deque(maxlen=200_000)
         self.asked: deque[tuple[float, str, int]] = deque(maxlen=50_000)  # time.time(), the user's text, answers before
+        self.billed: dict[str, Counter[str]] = {}  # fractions of tokens are fine
         self.abandoned = self.accepted = self.most_open = 0
+
+    def bill(self, model: str, **tokens: float) -> None:
+        """Counts what a model has read and written, whether its client learns of it or not."""
+        self.billed.setdefault(model, Counter()).update(tokens)
 
     def stats(self) -> dict[str, Any]:
         return {
             "attempts": self.attempts,  # path → model name → requests
             "outcomes": self.outcomes,  # "ok" or the fault → requests
             "keys": self.keys,  # bearer token → requests
+            "billed": self.billed,  # model name → `prompt` and `completion` tokens
             "requests": list(self.requests),  # the last fifty: path, headers, body
             "times": list(self.times),  # [time.time(), model, outcome] of each
             "abandoned": self.abandoned,  # the client closed before the end of the answer
@@ -93,7 +99,8 @@ class Connection(asyncio.Protocol):
         self.upstream, self.admin = upstream, admin
         self.buffer = bytearray()
         self.busy = False
-        self.key = ""
+        self.key = self.model = ""
+        self.tokens: dict[str, int] = {}  # of the request at hand
         self.task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -168,23 +175,36 @@ class Connection(asyncio.Protocol):
         upstream.keys[key] += 1
         upstream.requests.append({"path": target, "headers": headers, "body": request})
         upstream.times.append((time.time(), model, outcome))
+        self.model, self.tokens = model, {}
         if "messages" in request:
             upstream.asked.append((time.time(), *answers.place_in_run(request)))
+            if not rule or rule.fault != "status":
+                self.tokens = answers.billed(request, answers.message_for(request, script.answer), script)
+                upstream.bill(model, prompt=self.tokens["prompt_tokens"])
 
         parts, content_type, status = answers.answer_to(method, url, request, script, rule)
         latency = rule.seconds if rule and rule.fault == "latency" else script.latency
         if latency or rule or (script.chunk_seconds and len(parts) > 1):
             self.task = asyncio.ensure_future(self.play(rule, parts, content_type, status, latency))
         elif len(parts) > 1:
+            self.write()
             self.transport.write(_head(200, content_type, None) + b"".join(map(_chunk, parts)) + b"0\r\n\r\n")
             self.finish()
         else:
+            self.write()
             self.send(status, parts[0], content_type)
+
+    def write(self, share: float = 1.0) -> None:
+        """The model writes a share of its answer."""
+        self.upstream.bill(self.model, completion=self.tokens.get("completion_tokens", 0) * share)
 
     async def play(self, rule: Rule | None, parts: list[bytes], content_type: str, status: int, latency: float) -> None:
         fault, body = rule.fault if rule else None, b"".join(parts)
         if latency:
             await asyncio.sleep(latency)
+        streamed = len(parts) > 1
+        if fault not in ("status", "reset", "hang") and not (streamed and fault in (None, "latency")):
+            self.write(0.5 if streamed and fault == "cut" else 1.0)
         if rule and fault == "status":
             extra = {"retry-after": rule.retry_after} if rule.retry_after is not None else {}
             # As careless as real providers: the message repeats the key.
@@ -218,7 +238,7 @@ class Connection(asyncio.Protocol):
             self.transport.write(_head(200, content_type, len(body)) + body[: len(body) // 2])
             self.finish()
             self.transport.close()
-        elif len(parts) > 1:
+        elif streamed:
             await self.stream(parts, content_type)
         else:
             self.send(status, body, content_type)
@@ -226,6 +246,7 @@ class Connection(asyncio.Protocol):
     async def stream(self, parts: list[bytes], content_type: str) -> None:
         self.transport.write(_head(200, content_type, None))
         for part in parts:
+            self.write(1 / len(parts))
             self.transport.write(_chunk(part))
             await asyncio.sleep(self.upstream.script.chunk_seconds)
         self.transport.write(b"0\r\n\r\n")

@@ -29,11 +29,25 @@ def answer_to(
     if (method, url.path) != ("POST", "/v1/chat/completions"):
         return [b'{"error": {"message": "no such path"}}'], "application/json", 404
     message = message_for(request, "x" * rule.bytes if rule and rule.fault == "big" else script.answer)
-    usage = {"prompt_tokens": script.prompt_tokens, "completion_tokens": script.completion_tokens}
-    usage["total_tokens"] = sum(usage.values())
+    usage = billed(request, message, script) if script.usage == "told" else script.usage
     if request.get("stream"):
-        return events(request, message, usage), "text/event-stream", 200
-    return [completion(request, message, usage)], "application/json", 200
+        return events(request, message, usage, script), "text/event-stream", 200
+    return [completion(request, message, usage, script)], "application/json", 200
+
+
+def billed(request: Json, message: Json, script: Script) -> dict[str, int]:
+    """What the model takes for this answer, whatever it says of it."""
+    prompt, completion = script.prompt_tokens, script.completion_tokens
+    if script.by_characters:
+        asked = [text_of(one.get("content")) + _calls(one) for one in request.get("messages") or []]
+        offered = [json.dumps(tool["function"]) for tool in request.get("tools") or []]
+        prompt = max(1, len("".join(asked + offered)) // 4)
+        completion = max(1, len((message.get("content") or "") + _calls(message)) // 4)
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+def _calls(message: Json) -> str:
+    return "".join(json.dumps(call["function"]) for call in message.get("tool_calls") or [])
 
 
 def rates(query: dict[str, list[str]]) -> bytes:
@@ -75,21 +89,20 @@ def message_for(request: Json, answer: str | None) -> Json:
     return {"role": "assistant", "content": f"You said: {text}" if answer is None else answer}
 
 
-def completion(request: Json, message: Json, usage: Json) -> bytes:
+def completion(request: Json, message: Json, usage: Json | None, script: Script) -> bytes:
     """A whole `chat.completion`."""
     body = {
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 1_700_000_000,
         "model": request.get("model"),
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": _reason(message)}],
-        "usage": usage,
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": _reason(message, script)}],
     }
-    return json.dumps(body).encode()
+    return json.dumps(body if usage is None else {**body, "usage": usage}).encode()
 
 
-def events(request: Json, message: Json, usage: Json) -> list[bytes]:
-    """The same answer as `chat.completion.chunk` events, one word each, ending with `[DONE]`."""
+def events(request: Json, message: Json, usage: Json | None, script: Script) -> list[bytes]:
+    """The same answer as `chat.completion.chunk` events, one word each, ending with `[DONE]` by default."""
     base = {
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
@@ -102,12 +115,17 @@ def events(request: Json, message: Json, usage: Json) -> list[bytes]:
     else:
         deltas += [{"content": word} for word in re.findall(r"\S+\s*|\s+", message["content"])]
     chunks = [{**base, "choices": [{"index": 0, "delta": d, "finish_reason": None}]} for d in deltas]
-    chunks.append({**base, "choices": [{"index": 0, "delta": {}, "finish_reason": _reason(message)}]})
-    if (request.get("stream_options") or {}).get("include_usage"):
+    if script.ending in ("whole", "reason"):
+        chunks.append({**base, "choices": [{"index": 0, "delta": {}, "finish_reason": _reason(message, script)}]})
+    asked_for = (request.get("stream_options") or {}).get("include_usage")
+    if asked_for and usage is not None and script.ending in ("whole", "done"):
         chunks = [{**chunk, "usage": None} for chunk in chunks]
         chunks.append({**base, "choices": [], "usage": usage})
-    return [b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in chunks] + [b"data: [DONE]\n\n"]
+    if script.usage_each:
+        chunks = [{**chunk, "usage": usage} for chunk in chunks]
+    data = [b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in chunks]
+    return [*data, b"data: [DONE]\n\n"] if script.ending in ("whole", "done") else data
 
 
-def _reason(message: Json) -> str:
-    return "tool_calls" if message.get("tool_calls") else "stop"
+def _reason(message: Json, script: Script) -> str:
+    return "tool_calls" if message.get("tool_calls") else script.finish_reason

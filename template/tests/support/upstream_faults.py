@@ -67,6 +67,11 @@ class Script:
     answer: str | None = None
     prompt_tokens: int = 100
     completion_tokens: int = 20
+    by_characters: bool = False  # tokens are a quarter of the characters, as of a model for English
+    usage: Any = "told"  # else what is sent in its place; None is none
+    usage_each: bool = False  # the usage so far, in each piece of a stream
+    finish_reason: str = "stop"  # of a text
+    ending: str = "whole"  # of a stream; else `done` ([DONE] alone), `reason` (a finish reason alone), `none`
     latency: float = 0.0
     chunk_seconds: float = 0.0
     allowed_keys: list[str] | None = None

@@ -1,29 +1,37 @@
 """`Idempotency-Key`: a repeated request with the same key and body gets the first request's answer, paid for once."""
 
+from collections.abc import Awaitable, Callable
+
 from ..runs.once import Once
-from ..runs.task import Emit, RunResult, Task
+from ..runs.task import RunResult, Task
 from ..service import Service
 
 KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 
 
 async def run_once(
-    service: Service, task: Task, key: str | None, fingerprint: str, emit: Emit | None = None
+    service: Service,
+    task: Task,
+    key: str | None,
+    fingerprint: str,
+    run: Callable[[Task], Awaitable[RunResult]] | None = None,
 ) -> tuple[RunResult, bool]:
     """The answer to `task`, and whether an earlier request with the same key got it first.
 
     Args:
         key: the idempotency key; without one, the task always runs.
         fingerprint: of the request, so that one key cannot stand for two requests.
+        run: runs the task; the service's runner by default.
 
     Raises:
         ServiceError: the runner's; Conflict if the key belongs to another request or to one that is still running.
     """
+    run = run or service.runner.run
     if key is None:
-        return await service.runner.run(task, emit), False
+        return await run(task), False
 
     async def first() -> str:
-        return (await service.runner.run(task, emit)).model_dump_json()
+        return (await run(task)).model_dump_json()
 
     answer, earlier = await Once(service.state, "idempotency:").do(
         f"{task.tenant}:{key}",
@@ -32,10 +40,7 @@ async def run_once(
         first,
         patience=service.settings.run.deadline_seconds,
     )
-    result = RunResult.model_validate_json(answer)
-    if earlier and emit:
-        await emit(result.output)
-    return result, earlier
+    return RunResult.model_validate_json(answer), earlier
 
 
 def headers_for(service: Service, key: str | None, *, replayed: bool) -> dict[str, str]:

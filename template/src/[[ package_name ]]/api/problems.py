@@ -35,6 +35,7 @@ REFUSALS = tuple(
         Unauthenticated,
     )
 )
+CLIENTS_WAIT = 60.0  # seconds; clients ignore a longer Retry-After and retry at once
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -57,10 +58,16 @@ def body_of(error: ServiceError) -> dict[str, object]:
 
 
 def headers_of(error: ServiceError) -> dict[str, str]:
-    """The response headers for `error`, with `Retry-After` if waiting helps."""
+    """The response headers for `error`, with `Retry-After` if waiting helps.
+
+    Clients retry 408, 409, 429 and 5xx by themselves, and pay again. `x-should-retry: false` keeps OpenAI's and
+    Anthropic's clients from a retry that cannot help: there is nothing to wait for, or the wait is longer than theirs.
+    """
     headers = dict(error.headers)
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if error.retry_after is None or error.retry_after > CLIENTS_WAIT:
+        headers["x-should-retry"] = "false"
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return headers

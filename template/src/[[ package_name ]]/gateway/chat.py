@@ -18,7 +18,7 @@ from ..runs.sanitize import visible
 from ..runs.task import RunResult, Task
 from ..service import Service
 from .problems import RESPONSES, STREAMED_RESPONSES
-from .work import Key, headers_of, streamed, unless_gone, work_of
+from .work import Key, Work, streamed, unless_gone
 
 router = APIRouter()
 
@@ -106,13 +106,13 @@ async def complete(request: Request, body: ChatRequest, key: Key = None) -> Resp
     """Runs the agent on the last message, with the others as its history."""
     service: Service = request.app.state.service
     max_chars = service.settings.run.max_input_chars
-    work = await work_of(request, body.task(request.state.caller, max_chars), key)
+    work = await Work.of(request, body.task(request.state.caller, max_chars), key)
     if body.stream:
         usage = body.stream_options is not None and body.stream_options.include_usage
-        return await streamed(request, work, key, lambda items: _chunks(items, body.model, usage=usage))
-    result, replayed = await unless_gone(request, work(None))
+        return await streamed(request, work, lambda items: _chunks(items, body.model, usage=usage))
+    result = await unless_gone(request, work, work.done())
     message = {"role": "assistant", "content": result.output, "refusal": None}
-    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+    choice = {"index": 0, "message": message, "finish_reason": result.finish_reason, "logprobs": None}
     answer = {
         "id": f"chatcmpl-{result.id}",
         "object": "chat.completion",
@@ -121,7 +121,7 @@ async def complete(request: Request, body: ChatRequest, key: Key = None) -> Resp
         "choices": [choice],
         "usage": _usage(result),
     }
-    return Response(json.dumps(answer), 200, headers_of(request, key, replayed=replayed), "application/json")
+    return Response(json.dumps(answer), 200, work.headers, "application/json")
 
 
 @router.get("/v1/models", responses={status: RESPONSES[status] for status in (401, 429, 503)})
@@ -147,7 +147,7 @@ async def _chunks(items: AsyncIterator[str | RunResult], model: str, *, usage: b
     try:
         async for item in items:
             if isinstance(item, RunResult):
-                yield chunk({}, "stop")
+                yield chunk({}, item.finish_reason)
                 if usage:
                     yield _data({**frame, "choices": [], "usage": _usage(item)})
             else:
@@ -157,12 +157,13 @@ async def _chunks(items: AsyncIterator[str | RunResult], model: str, *, usage: b
         yield _data({"error": {**body_of(error), "message": error.detail, "code": error.slug}})
 
 
-def _usage(result: RunResult) -> dict[str, int]:
+def _usage(result: RunResult) -> dict[str, int | bool]:
     used = result.usage
     return {
         "prompt_tokens": used.input_tokens,
         "completion_tokens": used.output_tokens,
         "total_tokens": used.input_tokens + used.output_tokens,
+        **({"estimated": True} if used.estimated else {}),
     }
 
 

@@ -59,7 +59,7 @@ class Admission:
         except ServiceError as error:
             await response_of(error)(scope, receive, response.send)
         except ClientDisconnect:
-            log.info("client_gone")  # its run was cancelled and is accounted for
+            log.info("client_gone")  # its run has ended and is accounted for
         except Exception:
             log.exception("request_failed_unexpectedly")
             if response.status is not None:
@@ -146,7 +146,8 @@ class _BoundedBody:
             async with asyncio.timeout(self._until - time.monotonic()):
                 message = await self._receive()
         except TimeoutError:
-            raise BodyTimeout(f"Send the whole body within {self._limits.body_timeout_seconds:g} seconds.") from None
+            seconds = self._limits.body_timeout_seconds
+            raise BodyTimeout(f"Send the whole body within {seconds:g} seconds.", retry_after=1) from None
         self._received += len(message.get("body", b""))
         self._check(self._received)
         self._whole = not message.get("more_body", False)

@@ -12,7 +12,7 @@ from ..api.requests import RunRequest
 from ..errors import ServiceError
 from ..runs.task import RunResult
 from .problems import STREAMED_RESPONSES
-from .work import Key, headers_of, streamed, unless_gone, work_of
+from .work import Key, Work, streamed, unless_gone
 
 router = APIRouter()
 
@@ -26,11 +26,11 @@ class StreamableRunRequest(RunRequest):
 @router.post("/v1/runs", response_model=RunResult, responses=STREAMED_RESPONSES)
 async def run(request: Request, body: StreamableRunRequest, key: Key = None) -> Response:
     """Runs the agent on `input`."""
-    work = await work_of(request, body.task(request.state.caller), key)
+    work = await Work.of(request, body.task(request.state.caller), key)
     if body.stream:
-        return await streamed(request, work, key, _events)
-    result, replayed = await unless_gone(request, work(None))
-    return Response(result.model_dump_json(), 200, headers_of(request, key, replayed=replayed), "application/json")
+        return await streamed(request, work, _events)
+    result = await unless_gone(request, work, work.done())
+    return Response(result.model_dump_json(), 200, work.headers, "application/json")
 
 
 async def _events(items: AsyncIterator[str | RunResult]) -> AsyncGenerator[bytes]:

@@ -2,10 +2,11 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from contextlib import aclosing, suppress
-from typing import Annotated, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
+from typing import Annotated, Any, Self, TypeVar
 
+import structlog
 from fastapi import Header, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
@@ -15,6 +16,7 @@ from ..api.idempotency import KEY_PATTERN, headers_for, run_once
 from ..runs.task import Emit, RunResult, Task
 from ..service import Service
 
+log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Key = Annotated[
     str | None,
@@ -24,43 +26,68 @@ Key = Annotated[
         description="a request repeated with the same key and body gets the first one's answer",
     ),
 ]
-Work = Callable[[Emit | None], Coroutine[None, None, tuple[RunResult, bool]]]
 
 _PIECES_AHEAD = 64  # a client that reads slowly slows the model down, and fills no memory
 
 
-async def work_of(request: Request, task: Task, key: str | None) -> Work:
-    """What is to be done for a request: run `task`, or find the answer that its Idempotency-Key already has."""
-    service: Service = request.app.state.service
-    fingerprint = hashlib.sha256(request.url.path.encode() + await request.body()).hexdigest()
+class Work:
+    """The work for one request: running its task, or finding the stored answer of its Idempotency-Key."""
 
-    async def work(emit: Emit | None) -> tuple[RunResult, bool]:
-        return await run_once(service, task, key, fingerprint, emit)
+    def __init__(self, service: Service, task: Task, key: str | None, fingerprint: str) -> None:
+        self._service = service
+        self._task = task
+        self._key = key
+        self._fingerprint = fingerprint
+        self._running = False
+        self._replayed = False
 
-    return work
+    @classmethod
+    async def of(cls, request: Request, task: Task, key: str | None) -> Self:
+        fingerprint = hashlib.sha256(request.url.path.encode() + await request.body()).hexdigest()
+        return cls(request.app.state.service, task, key, fingerprint)
+
+    async def done(self, emit: Emit | None = None) -> RunResult:
+        """The answer. With `emit`, its text is also sent piece by piece, a replayed one in one piece."""
+
+        async def run(task: Task) -> RunResult:
+            self._running = True
+            return await self._service.runner.run(task, emit)
+
+        result, self._replayed = await run_once(self._service, self._task, self._key, self._fingerprint, run)
+        if self._replayed and emit:
+            await emit(result.output)
+        return result
+
+    @property
+    def outlives_client(self) -> bool:
+        """Whether the run continues after its client left: a repeated request with its key gets the answer."""
+        return self._key is not None and self._running
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The response headers of an idempotent request; known when its answer begins."""
+        return headers_for(self._service, self._key, replayed=self._replayed)
 
 
-def headers_of(request: Request, key: str | None, *, replayed: bool) -> dict[str, str]:
-    """What an idempotent request is told."""
-    return headers_for(request.app.state.service, key, replayed=replayed)
-
-
-async def unless_gone(request: Request, work: Coroutine[None, None, T]) -> T:
-    """The result of `work`, which is cancelled when the client goes away.
+async def unless_gone(request: Request, work: Work, doing: Coroutine[Any, Any, T], *, to_its_end: bool = True) -> T:
+    """The result of `doing`, which is cancelled if the client leaves, unless `work` outlives its client.
 
     Raises:
-        ClientDisconnect: it went away.
+        ClientDisconnect: the client left.
     """
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    working, leaving = asyncio.create_task(work), asyncio.create_task(gone())
+    working, leaving = asyncio.create_task(doing), asyncio.create_task(gone())
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
+        if to_its_end and work.outlives_client:
+            log.info("run_outlives_client")
+            await asyncio.wait({working})
         raise ClientDisconnect
     finally:
         working.cancel()
@@ -68,66 +95,86 @@ async def unless_gone(request: Request, work: Coroutine[None, None, T]) -> T:
         await asyncio.gather(working, leaving, return_exceptions=True)
 
 
-async def pieces(work: Work) -> AsyncGenerator[str | RunResult]:
-    """The answer's text piece by piece, the whole result last. Closing the generator cancels the run.
+class Pieces:
+    """The answer's text piece by piece, and the whole result last.
 
     Raises:
-        Exception: what ended the run, unchanged.
+        Exception: the run's own error, unchanged.
     """
-    queue: asyncio.Queue[str | RunResult | Exception] = asyncio.Queue(_PIECES_AHEAD)
 
-    async def produce() -> None:
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._queue: asyncio.Queue[str | RunResult | Exception] = asyncio.Queue(_PIECES_AHEAD)
+        self._wanted = True
+        self._producing = asyncio.create_task(self._produce())
+
+    async def _produce(self) -> None:
         try:
-            result, _ = await work(queue.put)
-            await queue.put(result)
-        except Exception as error:  # noqa: BLE001  raised again, by whoever waits for a piece
-            await queue.put(error)
+            await self._put(await self._work.done(self._put))
+        except Exception as error:  # noqa: BLE001  raised again by the reader of the pieces
+            await self._put(error)
 
-    producing = asyncio.create_task(produce())
-    try:
-        while not isinstance(item := await queue.get(), RunResult):
-            if isinstance(item, Exception):
-                raise item
-            yield item
-        yield item
-    finally:
-        producing.cancel()
-        with suppress(asyncio.CancelledError):
-            await producing
+    async def _put(self, item: str | RunResult | Exception) -> None:
+        if self._wanted:
+            await self._queue.put(item)
+
+    def __aiter__(self) -> AsyncIterator[str | RunResult]:
+        return self
+
+    async def __anext__(self) -> str | RunResult:
+        if not self._wanted:
+            raise StopAsyncIteration
+        item = await self._queue.get()
+        if not isinstance(item, str):
+            self._wanted = False
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    async def close(self) -> None:
+        """Stops reading: cancels the run, unless it outlives its client; then waits for its end."""
+        self._wanted = False
+        try:
+            if self._work.outlives_client and not self._producing.done():
+                log.info("run_outlives_client")
+                while not self._queue.empty():
+                    self._queue.get_nowait()
+                await asyncio.wait({self._producing})
+        finally:
+            self._producing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._producing
 
 
 async def streamed(
-    request: Request,
-    work: Work,
-    key: str | None,
-    encode: Callable[[AsyncIterator[str | RunResult]], AsyncIterator[bytes]],
+    request: Request, work: Work, encode: Callable[[AsyncIterator[str | RunResult]], AsyncIterator[bytes]]
 ) -> Response:
-    """A response of server-sent events. What fails before the first piece still gets a status of its own."""
-    source = pieces(work)
+    """A response of server-sent events. An error before the first piece has its own status."""
+    pieces = Pieces(work)
     try:
-        first = await unless_gone(request, anext(source))
+        first = await unless_gone(request, work, anext(pieces), to_its_end=False)
     except BaseException:
-        await source.aclose()
+        await pieces.close()
         raise
 
-    async def items() -> AsyncGenerator[str | RunResult]:
+    async def items() -> AsyncIterator[str | RunResult]:
         yield first
-        async for item in source:
+        async for item in pieces:
             yield item
 
-    return _Stream(source, encode(items()), headers_of(request, key, replayed=False))
+    return _Stream(pieces, encode(items()), work.headers)
 
 
 class _Stream(StreamingResponse):
-    """Server-sent events of a run, which ends with them, however they end: Starlette closes no generator by itself,
-    and the garbage collector's time may be minutes later."""
+    """Server-sent events of a run, which ends with them, however they end: Starlette closes nothing by itself, and the
+    garbage collector's time may be minutes later."""
 
-    def __init__(
-        self, source: AsyncGenerator[str | RunResult], events: AsyncIterator[bytes], headers: dict[str, str]
-    ) -> None:
+    def __init__(self, pieces: Pieces, events: AsyncIterator[bytes], headers: dict[str, str]) -> None:
         super().__init__(events, 200, headers, "text/event-stream")
-        self._source = source
+        self._pieces = pieces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._source):
+        try:
             await super().__call__(scope, receive, send)
+        finally:
+            await self._pieces.close()

@@ -1,6 +1,7 @@
 """Builds models of any provider that pydantic-ai knows. Imports only the SDK of the provider in use."""
 
 import os
+import sys
 from typing import Any
 
 from pydantic import HttpUrl, SecretStr
@@ -40,7 +41,12 @@ def build(role: str, name: str, secrets: Secrets, outbound: Outbound) -> Model:
             made.client.max_retries = 0  # the guard retries; the SDK's retries would multiply the attempts
         return made
 
-    return infer_model(name, provider)
+    model = infer_model(name, provider)
+    if "pydantic_ai.models.openai" in sys.modules:  # otherwise its SDK may not be installed
+        from .compatible import lenient
+
+        return lenient(model)
+    return model
 
 
 def _bedrock() -> Provider[Any]:

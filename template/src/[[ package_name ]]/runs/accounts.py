@@ -27,15 +27,12 @@ def account(run: Progress, audit: Audit) -> None:
     seconds = time.perf_counter() - run.started
     role, model = run.answered_by
     metrics.RUN_DURATION.record(seconds, {"outcome": run.outcome})
-    if spent.cost_usd is not None:
-        metrics.RUN_COST.add(spent.cost_usd, {"model": model, "tenant": run.task.tenant})
-    else:
-        metrics.RUN_COST_UNKNOWN.add(1, {"model": model})
     facts: dict[str, Any] = {
         "model": model,
         "input_tokens": spent.input_tokens,
         "output_tokens": spent.output_tokens,
         "cost_usd": spent.cost_usd,
+        "usage_estimated": spent.estimated,
     }
     metadata = {"metadata": run.task.metadata} if run.task.metadata else {}
     log.info("run", outcome=run.outcome, role=role, duration_seconds=round(seconds, 4), **facts, **metadata)

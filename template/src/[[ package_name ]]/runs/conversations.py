@@ -20,8 +20,6 @@ from ..state import State
 
 log = structlog.get_logger(__name__)
 
-CHARS_PER_TOKEN = 4  # the usual estimate for English; good enough for trimming
-
 
 @dataclass
 class _Document:
@@ -39,7 +37,7 @@ class TenantConversation(ConversationStore):
     """One conversation of one tenant, for the length of one run.
 
     The tenant is part of the key, so no id reaches another tenant's conversation. The stored history is trimmed to
-    `history_tokens`, oldest turns first and only whole turns. It expires `ttl` seconds after the last turn. `redact`
+    `history_bytes`, oldest turns first and only whole turns. It expires `ttl` seconds after the last turn. `redact`
     removes secrets that a model may have repeated.
     """
 
@@ -48,14 +46,14 @@ class TenantConversation(ConversationStore):
         state: State,
         tenant: str,
         conversation_id: str,
-        history_tokens: int,
+        history_bytes: int,
         ttl: float,
         redact: Callable[[str], str] = str,
     ) -> None:
         self._state = state
         self._key = f"conversation:{tenant}:{conversation_id}"
         self._id = conversation_id
-        self._history_tokens = history_tokens
+        self._history_bytes = history_bytes
         self._ttl = ttl
         self._redact = redact
         self._raw: bytes | None = None
@@ -113,7 +111,7 @@ class TenantConversation(ConversationStore):
         expected_revision: str | None,
     ) -> None:
         stored = self._document.record.revision if self._document else None
-        entries = trimmed([*await self.read_history(None), *new_entries], self._history_tokens)
+        entries = trimmed([*await self.read_history(None), *new_entries], self._history_bytes)
         raw = self._redact(_documents().dump_json(_Document(replace(record, branches=[]), entries)).decode()).encode()
         if stored != expected_revision:
             raise ConversationConflict(record.conversation_id)
@@ -129,10 +127,9 @@ class TenantConversation(ConversationStore):
             raise ConversationConflict(conversation_id)
 
 
-def trimmed(entries: list[ConversationEntry], tokens: int) -> list[ConversationEntry]:
-    """The newest whole turns that fit into `tokens`; whole, so that no tool result loses its call."""
+def trimmed(entries: list[ConversationEntry], room: int) -> list[ConversationEntry]:
+    """The newest whole turns that fit into `room` bytes; whole, so that no tool result loses its call."""
     kept = len(entries)
-    room = tokens * CHARS_PER_TOKEN
     for start in range(len(entries) - 1, -1, -1):
         room -= len(ModelMessagesTypeAdapter.dump_json([entries[start].message]))
         if room < 0:

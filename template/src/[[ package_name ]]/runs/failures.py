@@ -28,7 +28,7 @@ def translated(error: Exception, retry_after: float) -> ServiceError:
         return error
     causes = _leaves(error)
     if isinstance(error, UsageLimitExceeded):
-        return BudgetExceeded("This run needs more tokens or tool calls than one run may take.")
+        return BudgetExceeded("This run needs more tokens or tool calls than one run may take: ask for less.")
     if any(isinstance(cause, ContentFilterError) for cause in causes):
         return InvalidInput("The model's provider refused this input or its answer.")
     if any(isinstance(cause, ModelContextWindowExceededError) for cause in causes):

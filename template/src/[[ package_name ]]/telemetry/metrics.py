@@ -24,7 +24,8 @@ TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576)
 _meter = metrics.get_meter("service")
 RUN_DURATION = _meter.create_histogram("agent.run.duration", "s", "Runs, by outcome")
 RUN_COST = _meter.create_counter("agent.cost.usd", "", "US dollars spent, by model and tenant")
-RUN_COST_UNKNOWN = _meter.create_counter("agent.cost.unknown", "", "Runs of a model without a known price")
+RUN_COST_UNKNOWN = _meter.create_counter("agent.cost.unknown", "", "Calls of a model without a known price")
+USAGE_ESTIMATED = _meter.create_counter("agent.usage.estimated", "", "Calls with estimated tokens, by model")
 MODEL_TOKENS = _meter.create_histogram(
     "gen_ai.client.token.usage", "{token}", "Tokens of model requests", explicit_bucket_boundaries_advisory=TOKENS
 )
@@ -81,6 +82,16 @@ def model_tokens(provider: str, model: str, input_tokens: int, output_tokens: in
     attributes = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": provider, "gen_ai.request.model": model}
     MODEL_TOKENS.record(input_tokens, {**attributes, "gen_ai.token.type": "input"})
     MODEL_TOKENS.record(output_tokens, {**attributes, "gen_ai.token.type": "output"})
+
+
+def model_cost(model: str, tenant: str, usd: float | None, *, estimated: bool) -> None:
+    """Counts the cost of a model call; `usd` is None if the price is unknown."""
+    if usd is None:
+        RUN_COST_UNKNOWN.add(1, {"model": model})
+    else:
+        RUN_COST.add(usd, {"model": model, "tenant": tenant})
+    if estimated:
+        USAGE_ESTIMATED.add(1, {"model": model})
 
 
 @contextmanager

@@ -45,7 +45,7 @@ class TaskWorkflow:
         self._settings = service.settings.queue
         self._tasks = tasks
         self._runner, self._batched = durable(service)
-        self.batches = Batches(self._batched.models, self._settings)
+        self.batches = Batches(self._batched, self._settings)
         self._suspect = asyncio.Lock()
 
     def register(self) -> None:

@@ -81,7 +81,7 @@ class BatchModel(WrapperModel):
 
     def __init__(self, wrapped: GuardedModel, creating: Guard, settings: QueueSettings) -> None:
         super().__init__(wrapped)
-        self._guarded = wrapped
+        self.guarded = wrapped
         self._creating = creating
         self._patience = settings
 
@@ -102,15 +102,15 @@ class BatchModel(WrapperModel):
         return batch
 
     async def batch_status(self, batch: Batch) -> Batch:
-        return await self._guarded.guarded(partial(self.wrapped.batch_status, batch))
+        return await self.guarded.guarded(partial(self.wrapped.batch_status, batch))
 
     async def batch_results(self, batch: Batch) -> list[BatchResult]:
-        return await self._guarded.guarded(partial(self.wrapped.batch_results, batch))
+        return await self.guarded.guarded(partial(self.wrapped.batch_results, batch))
 
     async def batch_cancel(self, batch: Batch) -> Batch:
-        return await self._guarded.guarded(partial(self.wrapped.batch_cancel, batch))
+        return await self.guarded.guarded(partial(self.wrapped.batch_cancel, batch))
 
     def batch_decode(self, result: BatchResult, request: BatchRequest) -> ModelResponse:
         if result.status == "canceled":
             raise BatchLost("The provider's batch was cancelled before it came to this task.")
-        return self._guarded.stamped(self.wrapped.batch_decode(result, request))
+        return self.guarded.counted(self.wrapped.batch_decode(result, request), request)

@@ -7,7 +7,7 @@ on looking at the same batch: the record of the submission names it.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import cast
@@ -23,9 +23,9 @@ from ....config.queue import QueueSettings
 from ....errors import DeadlineExceeded, ModelUnavailable, ServiceError
 from ....guard import BulkheadFull, CircuitOpen
 from ....models.guarded import transient
-from ....models.routing import Models
+from ....runs.runner import Runner
 from ....runs.task import Pending, RunResult, Task
-from .provider import BatchLost, check_batch_api
+from .provider import BatchLost, BatchModel, check_batch_api
 
 log = structlog.get_logger(__name__)
 
@@ -48,12 +48,13 @@ class Batches:
     """Runs tasks stretch by stretch: a stretch goes from one answer of the provider to the next request.
 
     Args:
-        models: those of the runner that ends pending; the tasks of a model without a batch API fail.
+        runner: ends runs as pending; the tasks of a model without a batch API fail.
         settings: how often to look.
     """
 
-    def __init__(self, models: Models, settings: QueueSettings) -> None:
-        self._models = models
+    def __init__(self, runner: Runner, settings: QueueSettings) -> None:
+        self._runner = runner
+        self._models = runner.models
         self._seconds = settings.batch_poll_seconds
         self._longest = settings.deadline_seconds
         self._seen: dict[str, _Seen] = {}
@@ -77,7 +78,7 @@ class Batches:
                 return await stretch(replace(task, deadline_seconds=seconds))
             except Pending as pending:
                 task = replace(task, resumes=pending)
-                await self._wait(_handle(pending.messages[-1]), deadline_at)
+                await self._wait(task, pending, deadline_at)
             except ModelUnavailable as failure:
                 if not task.resumes:
                     raise
@@ -94,7 +95,8 @@ class Batches:
         for waiting in self._waiting:
             waiting.cancel()
 
-    async def _wait(self, batch: Batch, deadline_at: float) -> None:
+    async def _wait(self, task: Task, pending: Pending, deadline_at: float) -> None:
+        batch = _handle(pending.messages[-1])
         model = self._model_of(batch)
         this = cast("asyncio.Task[object]", asyncio.current_task())
         self._waiting.add(this)
@@ -103,7 +105,9 @@ class Batches:
         try:
             look = partial(self._ended, model, batch, deadline_at)
             await DBOS.run_step_async({"name": "batch", "preemptible": True}, look)
-        except (error.DBOSWorkflowCancelledError, DeadlineExceeded):
+        except (error.DBOSWorkflowCancelledError, DeadlineExceeded) as ended:
+            outcome = ended.slug if isinstance(ended, DeadlineExceeded) else "cancelled"
+            await self._runner.abandon(task, pending, model.guarded, outcome)
             if batch.request_count == 1:  # a provider cancels whole batches, with the requests of other tasks
                 try:
                     await model.batch_cancel(batch)
@@ -139,8 +143,8 @@ class Batches:
                     log.warning("batch_not_seen", batch=batch.id, error=type(failure).__name__)
             return seen.over
 
-    def _model_of(self, batch: Batch) -> Model:
-        for model in self._models.by_size.values():
+    def _model_of(self, batch: Batch) -> BatchModel:
+        for model in cast(Iterable[BatchModel], self._models.by_size.values()):
             if (model.system, model.model_name) == (batch.provider_name, batch.model_name):
                 return model
         raise BatchLost(
