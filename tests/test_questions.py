@@ -37,6 +37,7 @@ REFUSED: dict[str, list[object]] = {
     "fallback_provider": ["", "openai", "mistral"],
     "daily_cost_limit_usd": ["", "ten", 0, -1, "nan", "inf", 1e9],
     "secrets_source": ["", "s3", "ENV"],
+    "http": [False],
     "cloud_secrets": [True],
     "ci": ["", "jenkins", "GitHub"],
     "image_registry": ["", "https://x.io", "x.io/A", "x.io/a:1", "../x", "x.io/{{a}}", "x" * 200, "x.io/a b"],

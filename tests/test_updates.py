@@ -55,16 +55,16 @@ def test_a_service_that_gets_a_queue_keeps_what_the_team_has_written(project: Co
         file.write_text(f"{file.read_text()}\n{words}\n")
     commit(project)
     project.update(variants=["gateway", "queue"])
-    assert (project / "src" / "my_agent" / "queue" / "worker.py").exists()
+    assert (project / "src" / "my_agent" / "queue" / "dbos" / "worker.py").exists()
     assert "$(SERVICE) work" in (project / "Makefile").read_text(), "the template's own change is merged too"
     for name, words in ours.items():
         text = (project / name).read_text()
         assert text.rstrip().endswith(words), name
-        assert "<<<<<<<" not in text, name
+        assert "\n<<<<<<<" not in text, name
 
 
 def test_a_service_gets_a_queue_with_a_broker_and_loses_both(project: CopierProject) -> None:
-    broker = project / "src" / "my_agent" / "queue" / "broker.py"
+    broker = project / "src" / "my_agent" / "queue" / "dbos" / "broker.py"
     project.update(variants=["gateway", "queue"], event_broker="nats")
     assert "NATS" in broker.read_text()
     commit(project)
