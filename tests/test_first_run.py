@@ -95,7 +95,7 @@ def test_an_invalid_port_is_one_sentence(clone: Path, newcomer: dict[str, str], 
 def test_a_machine_without_git_is_told_what_to_install(clone: Path, newcomer: dict[str, str], tmp_path: Path) -> None:
     done = demo(clone, newcomer | {"PATH": str(tmp_path)}, sys.executable, "scripts/demo.py")
     assert done.returncode == 1
-    assert done.stdout == "This needs git, which is not on PATH (Debian: apt-get install git).\n"
+    assert done.stdout == "This needs git, which is not on PATH (on Debian: apt-get install git).\n"
 
 
 def test_a_trusted_template_is_copied_by_the_plain_command(

@@ -11,10 +11,12 @@ from pairwise import pairwise
 
 every_choice = pytest.mark.parametrize("answers", MATRIX, ids=label)
 IMPORT_ALL = """
-import importlib, pkgutil, sys
+import importlib, importlib.util, pkgutil, sys
 package = importlib.import_module(sys.argv[1])
+needs = {f"{package.__name__}.models.compatible": "openai"}  # imported where the provider's SDK is installed
 for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-    importlib.import_module(module.name)
+    if importlib.util.find_spec(needs.get(module.name, "sys")):
+        importlib.import_module(module.name)
 """
 
 
