@@ -71,6 +71,26 @@ async def test_a_stream_is_neutralised_like_a_whole_answer(client: Client, upstr
     assert text_of(items) == items[-1][1]["output"]
 
 
+@pytest.mark.proves("security.output")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "for (int i=0; i<n; i++) { if x<y and z==1 }",
+        "a < b " + "and more " * 60,
+        "```html\n<script>\n```\nand `<form>`, ![1] and <b>bold</b>\r\n",
+        "x" * 700,
+    ],
+    ids=["comparisons", "a bracket that stays open", "code", "no blanks"],
+)
+async def test_a_harmless_answer_arrives_byte_for_byte_whole_and_streamed(
+    client: Client, upstream: Upstream, answer: str
+) -> None:
+    upstream.plays(answer=answer)
+    items = await events(client, "hello")
+    whole = await client.post("/v1/runs", json={"input": "hello"})
+    assert text_of(items) == items[-1][1]["output"] == whole.json()["output"] == answer
+
+
 @pytest.mark.parametrize(("status", "expected"), [(500, 503), (400, 422)])
 async def test_a_failure_before_the_first_piece_has_its_own_status(
     client: Client, upstream: Upstream, status: int, expected: int

@@ -14,7 +14,7 @@ from .. import NAME
 from ..api.auth import Caller
 from ..api.problems import body_of
 from ..errors import InvalidInput, ServiceError, Unsupported
-from ..runs.sanitize import visible
+from ..runs.inputs import visible
 from ..runs.task import RunResult, Task
 from ..service import Service
 from .problems import RESPONSES, STREAMED_RESPONSES

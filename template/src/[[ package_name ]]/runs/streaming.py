@@ -12,18 +12,17 @@ from pydantic_ai.messages import (
     TextPartDelta,
 )
 
-from ..config.secrets import Secrets
 from ..toolkit import Deps
-from .sanitize import StreamCleaner
+from .hygiene import Cleaner
 from .task import Emit
 
 
 class AnswerStream:
     """Hands the text of the final answer over, cleaned, as it comes."""
 
-    def __init__(self, emit: Emit, secrets: Secrets) -> None:
+    def __init__(self, emit: Emit, cleaner: Cleaner) -> None:
         self._emit = emit
-        self._cleaner = StreamCleaner(secrets.values)
+        self._cleaner = cleaner
 
     async def handle(self, _: RunContext[Deps], events: AsyncIterable[AgentStreamEvent]) -> None:
         final = False
@@ -37,9 +36,8 @@ class AnswerStream:
                     await self._send(text)
 
     async def finish(self) -> None:
-        if rest := self._cleaner.finish():
-            await self._emit(rest)
+        await self._send("", final=True)
 
-    async def _send(self, text: str) -> None:
-        if ready := self._cleaner.feed(text):
+    async def _send(self, text: str, *, final: bool = False) -> None:
+        if ready := await self._cleaner.clean(text, final=final):
             await self._emit(ready)

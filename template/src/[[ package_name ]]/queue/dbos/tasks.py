@@ -12,7 +12,7 @@ from dbos import EnqueueOptions, error
 from ...config.settings import Settings
 from ...errors import Conflict, StateUnavailable
 from ...models.routing import Models
-from ...runs.sanitize import clean_input
+from ...runs.inputs import clean_input
 from ...service import Service
 from ...telemetry.audit import Audit
 from .. import meters

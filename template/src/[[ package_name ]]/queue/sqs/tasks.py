@@ -10,7 +10,7 @@ from ...config.settings import Settings
 from ...errors import Conflict, NotFound, StateUnavailable
 from ...guard import BulkheadFull, CircuitOpen, Guards
 from ...guard.aws import AwsError, transient
-from ...runs.sanitize import clean_input
+from ...runs.inputs import clean_input
 from ...service import Service
 from ...telemetry.audit import Audit
 from ..meters import Depth, Gauge

@@ -1,0 +1,205 @@
+"""The text of one block, read from left to right as CommonMark reads it, with all that is active defused."""
+
+import re
+
+from . import links
+from .active import Verdict, tag_in_page, tag_in_text
+from .backticks import Backticks
+from .brackets import Brackets, References
+from .draft import Draft, Write
+from .reading import Doubt, More, Span, peek
+
+_SPECIAL = re.compile(r"[\\`\[\]]|<(?=[!-;=?-~]|\Z)|!(?=\[|\Z)")
+_TAG = re.compile(r"<(?=[A-Za-z/]|\Z)")
+_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+_OPAQUE = {"<!--": "-->", "<?": "?>", "<![CDATA[": "]]>", "<!": ">"}
+# A comment in every version of CommonMark, and for a browser in every state.
+_PLAIN_COMMENT = re.compile(
+    r"<!--(?!-?>)(?:(?!--|</(?:i?frame|no(?:embed|frames|script)|script|style|textarea|title|xmp)\b)[\s\S])*+(?<!-)-->",
+    re.IGNORECASE,
+)
+# Programs that know tables read each cell by itself.
+_CELL_END = re.compile(r"(?<!\\)\||\n")
+_LIVE = re.compile(r"<[A-Za-z/]|!\[|\]\(")
+
+
+class Inline:
+    """Reads what its draft is given.
+
+    The text of a `page` is HTML, only tags count there. In `doubt` programs differ about what is code: nothing is.
+    A `paragraph` may begin with definitions.
+    """
+
+    def __init__(
+        self, write: Write, references: References, *, page: bool = False, doubt: bool = False, paragraph: bool = False
+    ) -> None:
+        self.draft = Draft(write)
+        self.in_doubt = doubt
+        self.defines = paragraph and not doubt
+        self._page = page
+        self._page_until = 0
+        self._backticks = Backticks(self.draft)
+        self._brackets = Brackets(self.draft, references)
+        self._table = False
+        self._crossed = -1  # on the line of this place something was skipped that is more than a part of a cell
+
+    def doubt(self) -> None:
+        """Trusts nothing from here on."""
+        self.read()
+        self._doubt()
+
+    def begin_table(self) -> None:
+        """Takes the line before this place for the head of a table."""
+        self.read()
+        self._table = True
+        if self._crossed >= 0 and "\n" not in self.draft.text[self._crossed - self.draft.base :]:
+            self._doubt()
+
+    def only_definitions(self) -> bool:
+        """Whether the text is a row of definitions."""
+        if self.defines:
+            self.read()
+        return self.defines and links.only_definitions(self.draft.text, self.draft.at)
+
+    def read(self, *, final: bool = False) -> None:
+        """Reads as far as it can be decided, and writes that."""
+        draft = self.draft
+        draft.join()
+        while True:
+            try:
+                while self.defines:
+                    self._define(final)
+                special = _SPECIAL if self.in_doubt or not self._page else _TAG
+                while found := special.search(draft.text, draft.at):
+                    draft.at = found.start()
+                    draft.at = self._step(found[0], draft.at, final)
+                draft.at = len(draft.text)
+                break
+            except Doubt:
+                self._doubt()
+            except More:
+                break
+        if final:
+            self._brackets.give_up(defuse=False)
+        draft.flush(min(draft.at, self._brackets.first_image))
+
+    def _doubt(self) -> None:
+        if self.defines:
+            self._brackets.doubt_definition()
+        self.in_doubt, self.defines = True, False
+        self._brackets.give_up(defuse=True)
+
+    def _define(self, final: bool) -> None:
+        character = peek(self.draft.text, self.draft.at, final)
+        end = self._brackets.define(final) if character else None
+        self.defines = end is not None
+        self.draft.at = end or self.draft.at
+
+    def _step(self, character: str, at: int, final: bool) -> int:
+        """Reads what begins at this place; where to go on."""
+        text = self.draft.text
+        page = self._page or at + self.draft.base < self._page_until
+        if character == "<":
+            return self._angle(at, final, page=page)
+        if self.in_doubt:
+            if character == "!" and peek(text, at + 1, final) == "[":
+                self.draft.edit(at + 1, 0, " ")
+            elif character == "]":
+                self._brackets.close_any(at, final)
+            return at + 1
+        if page:
+            return at + 1
+        if character == "\\":
+            return at + 1 + (peek(text, at + 1, final) in _PUNCTUATION)
+        if character == "`":
+            end, is_code = self._backticks.code(at, final)
+            return self._pass(at, at, end, final) if is_code else end
+        if character == "]":
+            link = self._brackets.closed(at, final)
+            if link:
+                self._pass(link.start, at, link.end, final)
+            return self._brackets.close(at, link)
+        if character == "!" and peek(text, at + 1, final) != "[":
+            return at + 1
+        self._brackets.open(at, image=character == "!")
+        return at + 1 + (character == "!")
+
+    def _angle(self, at: int, final: bool, *, page: bool) -> int:
+        text = self.draft.text
+        link = links.AUTOLINK.match(text, at) if self.in_doubt or not page else None
+        if link:
+            end = at + 1 if "<" in link[1] else self._one_thing(at, link.end(), final)
+            self._brackets.defuse(Span(at + 1, link.end() - 1))
+            return end
+        if page:
+            stops = [stop for what in "=>" if (stop := self.draft.find(what, at)) >= 0]
+            verdict, end = tag_in_page(text, at, min(stops, default=-1), final=final)
+            if verdict is Verdict.HARMLESS and not self.in_doubt:
+                return end if self._page else min(end, self._page_until - self.draft.base)
+            return self._judged(verdict, end, at, final)
+        if peek(text, at + 1, final) in ("!", "?"):
+            return at + 1 if self.in_doubt else self._markup(at, final)
+        if not final and links.AUTOLINK_BEGUN.match(text, at):
+            raise More
+        return self._judged(*tag_in_text(text, at, final=final), at=at, final=final)
+
+    def _markup(self, at: int, final: bool) -> int:
+        """Goes into a comment, an instruction, a declaration or CDATA: the text of a page."""
+        text = self.draft.text
+        for opening in _OPAQUE:
+            if not final and len(text) - at < len(opening) and opening.startswith(text[at:]):
+                raise More
+            if text.startswith(opening, at):
+                break
+        else:
+            return at + 1
+        if opening == "<!" and not ("A" <= peek(text, at + 2, final).upper() <= "Z"):
+            return at + 1
+        closing = _OPAQUE[opening]
+        # `<!-->` and `<!--->` are comments.
+        end = self.draft.find(closing, at + (2 if opening == "<!--" else len(opening)))
+        if end < 0:
+            if final:
+                return at + 1
+            raise More
+        end += len(closing)
+        comment = _PLAIN_COMMENT.match(text, at)
+        if comment:
+            return self._one_thing(at, end, final)
+        self._page_until = end + self.draft.base
+        if opening == "<!--" or "`" in text[at:end]:
+            raise Doubt
+        self._pass(at, at + 1, end, final)
+        return at + 1
+
+    def _judged(self, verdict: Verdict, end: int, at: int, final: bool) -> int:
+        if verdict is Verdict.OPEN:
+            raise More
+        if verdict is Verdict.HARMLESS:
+            return self._one_thing(at, end, final)
+        if verdict is Verdict.ACTIVE:
+            self.draft.edit(at, 1, "&lt;")
+        return at + 1
+
+    def _one_thing(self, at: int, end: int, final: bool) -> int:
+        """Goes on behind a tag, unless there is a backtick inside, which some programs read first."""
+        if self.in_doubt:
+            return at + 1
+        if "`" in self.draft.text[at:end]:
+            raise Doubt
+        return self._pass(at, at + 1, end, final)
+
+    def _pass(self, start: int, at: int, end: int, final: bool) -> int:
+        """Goes on at `end`. What is skipped from `at` on is live where a table has `start` in another cell."""
+        text, base = self.draft.text, self.draft.base
+        crosses = _CELL_END.search(text, start, end) is not None
+        if crosses and self._table:
+            raise Doubt
+        if self._crossed >= 0 and text.find("\n", self._crossed - base, start) >= 0:
+            self._crossed = -1
+        if crosses or self._crossed >= 0:
+            # The next line shows whether a table begins.
+            if not final and self.draft.find("\n", end) < 0 and _LIVE.search(text, at, end):
+                raise More
+            self._crossed = (end if crosses else start) + base
+        return end
