@@ -10,15 +10,31 @@ class ServiceError(Exception):
     slug: ClassVar[str] = "internal"
     title: ClassVar[str] = "Something went wrong"
 
-    def __init__(self, detail: str, *, retry_after: float | None = None, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        retry_after: float | None = None,
+        headers: dict[str, str] | None = None,
+        param: str | None = None,
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.retry_after = retry_after  # seconds
         self.headers = headers or {}  # of the HTTP response
+        self.param = param  # the field of the request that is wrong
 
 
 class InvalidInput(ServiceError):
     status, slug, title = 422, "invalid-input", "The input is not acceptable"
+
+
+class InputTooLong(InvalidInput):
+    """The input is longer than the service accepts or the model reads."""
+
+
+class ContentRefused(InvalidInput):
+    """A provider's content filter refused the input or the answer."""
 
 
 class Unsupported(ServiceError):
@@ -47,6 +63,10 @@ class Unauthenticated(ServiceError):
 
 class NotFound(ServiceError):
     status, slug, title = 404, "not-found", "Not found"
+
+
+class ModelNotFound(NotFound):
+    """There is no model of this name."""
 
 
 class Conflict(ServiceError):

@@ -211,7 +211,7 @@ class Connection(asyncio.Protocol):
             error = {
                 "error": {"message": f"scripted {rule.status} for key {self.key}", "type": "scripted", "code": None}
             }
-            self.send(rule.status, json.dumps(error).encode(), extra=extra)
+            self.send(rule.status, rule.text.encode() or json.dumps(error).encode(), extra=extra)
         elif fault == "reset":
             self.finish()
             self.transport.abort()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 KINDS = {
-    "status",  # answers `status` with an OpenAI error body; `retry_after` adds the header
+    "status",  # answers `status` with an OpenAI error body, or `text` as the body; `retry_after` adds the header
     "reset",  # closes the connection without an answer
     "hang",  # reads the request and never answers
     "drip",  # a good answer, one byte every `seconds`

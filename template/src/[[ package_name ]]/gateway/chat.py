@@ -12,12 +12,12 @@ from pydantic_ai.settings import ModelSettings
 
 from .. import NAME
 from ..api.auth import Caller
-from ..api.problems import body_of
-from ..errors import InvalidInput, ServiceError, Unsupported
+from ..errors import InputTooLong, InvalidInput, ServiceError, Unsupported
 from ..runs.inputs import visible
 from ..runs.task import RunResult, Task
 from ..service import Service
-from .problems import RESPONSES, STREAMED_RESPONSES
+from .openai_errors import body_of
+from .problems import OPENAI_RESPONSES, STREAMED
 from .work import Key, Work, streamed, unless_gone
 
 router = APIRouter()
@@ -71,13 +71,15 @@ class ChatRequest(BaseModel, extra="allow"):
         )
         if unknown:
             raise Unsupported(
-                f"Not supported here: {', '.join(unknown)[:200]}. The agent has its own tools and output."
+                f"Not supported here: {', '.join(unknown)[:200]}. The agent has its own tools and output.",
+                param=unknown[0],
             )
         *earlier, last = self.messages
         if last.role != "user":
-            raise InvalidInput("The last message must be the user's.")
+            raise InvalidInput("The last message must be the user's.", param="messages")
         if (chars := sum(len(message.text) for message in self.messages)) > max_chars:
-            raise InvalidInput(f"The messages have {chars} characters; at most {max_chars} are accepted.")
+            detail = f"The messages have {chars} characters; at most {max_chars} are accepted."
+            raise InputTooLong(detail, param="messages")
         wanted: dict[str, Any] = {
             "temperature": self.temperature,
             "top_p": self.top_p,
@@ -101,7 +103,7 @@ def _turn(message: Message) -> ModelMessage:
     return ModelResponse([TextPart(message.text)])
 
 
-@router.post("/v1/chat/completions", responses=STREAMED_RESPONSES)
+@router.post("/v1/chat/completions", responses=OPENAI_RESPONSES | STREAMED)
 async def complete(request: Request, body: ChatRequest, key: Key = None) -> Response:
     """Runs the agent on the last message, with the others as its history."""
     service: Service = request.app.state.service
@@ -124,7 +126,7 @@ async def complete(request: Request, body: ChatRequest, key: Key = None) -> Resp
     return Response(json.dumps(answer), 200, work.headers, "application/json")
 
 
-@router.get("/v1/models", responses={status: RESPONSES[status] for status in (401, 429, 503)})
+@router.get("/v1/models", responses={status: OPENAI_RESPONSES[status] for status in (401, 429, 503)})
 async def models(request: Request) -> dict[str, JsonValue]:
     """The one model that there is: the agent."""
     service: Service = request.app.state.service
@@ -154,7 +156,7 @@ async def _chunks(items: AsyncIterator[str | RunResult], model: str, *, usage: b
                 yield chunk({"content": item})
         yield b"data: [DONE]\n\n"
     except ServiceError as error:
-        yield _data({"error": {**body_of(error), "message": error.detail, "code": error.slug}})
+        yield _data(body_of(error))
 
 
 def _usage(result: RunResult) -> dict[str, int | bool]:

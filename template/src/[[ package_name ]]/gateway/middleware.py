@@ -57,16 +57,15 @@ class Admission:
                 method = "GET" if scope["method"] == "HEAD" else scope["method"]
                 await self._app({**scope, "method": method}, receive, response.send)
         except ServiceError as error:
-            await response_of(error)(scope, receive, response.send)
+            await response_of(error, scope["path"])(scope, receive, response.send)
         except ClientDisconnect:
             log.info("client_gone")  # its run has ended and is accounted for
         except Exception:
             log.exception("request_failed_unexpectedly")
             if response.status is not None:
                 raise
-            await response_of(ServiceError("An unexpected error; it is in the log under this request id."))(
-                scope, receive, response.send
-            )
+            unexpected = ServiceError("An unexpected error; it is in the log under this request id.")
+            await response_of(unexpected, scope["path"])(scope, receive, response.send)
         finally:
             if scope["path"].startswith("/v1/"):
                 log.info(

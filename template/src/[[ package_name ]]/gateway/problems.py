@@ -1,4 +1,4 @@
-"""Every error of the application as a problem, and the problems in its OpenAPI document."""
+"""Every error of the application in the form that its path promises, and the errors in its OpenAPI document."""
 
 import json
 from typing import Any
@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from ..api.problems import MEDIA_TYPE, body_of, count, count_from_zero, described, headers_of
 from ..errors import InvalidInput, ServiceError
+from . import openai_errors
 
 
 class Problem(BaseModel):
@@ -23,57 +24,76 @@ class Problem(BaseModel):
     request_id: str | None
 
 
+_DESCRIPTIONS = {
+    400: "no valid HTTP, or asks for something that this service does not do",
+    401: "no valid API key",
+    408: "the body did not arrive in time",
+    409: "the Idempotency-Key belongs to another body, or its first request is still running",
+    413: "the body is too large",
+    415: "the body is compressed",
+    422: "the input is not acceptable",
+    429: "rate limit or budget; `type` says which",
+    503: "overloaded, switched off, or no model answers; see Retry-After",
+    504: "the run did not finish in time",
+}
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": description, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+    for status, description in _DESCRIPTIONS.items()
+}
+OPENAI_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"description": description, "model": openai_errors.OpenAIErrorBody}
     for status, description in {
-        400: "no valid HTTP, or asks for something that this service does not do",
-        401: "no valid API key",
-        408: "the body did not arrive in time",
-        409: "the Idempotency-Key belongs to another body, or its first request is still running",
-        413: "the body is too large",
-        415: "the body is compressed",
-        422: "the input is not acceptable",
-        429: "rate limit or budget; `type` says which",
-        503: "overloaded, switched off, or no model answers; see Retry-After",
-        504: "the run did not finish in time",
+        **_DESCRIPTIONS,
+        400: "the request is not acceptable, or asks for something that this service does not do",
     }.items()
+    if status != 422
 }
 
 
 # Of what may be streamed: an answer is JSON, or server-sent events when they were asked for.
-STREAMED_RESPONSES = {**RESPONSES, 200: {"content": {"application/json": {}, "text/event-stream": {}}}}
+STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {}, "text/event-stream": {}}}}
 
 
-def response_of(error: ServiceError) -> Response:
-    """The response for `error`; refusals are counted."""
+def response_of(error: ServiceError, path: str) -> Response:
+    """The response to a request for `path`: an RFC 9457 problem, or OpenAI's form. Refusals are counted."""
     count(error)
+    if openai_errors.expected_on(path):
+        body, status = openai_errors.body_of(error), openai_errors.status_of(error)
+        return Response(json.dumps(body), status, headers_of(error), "application/json")
     return Response(json.dumps(body_of(error)), error.status, headers_of(error), MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
-    """Every error of the app in the one form; none with a stack trace."""
+    """Gives every error of the app its form; none shows a stack trace."""
     count_from_zero()
 
     @app.exception_handler(ServiceError)
-    async def known(_: Request, error: ServiceError) -> Response:
-        return response_of(error)
+    async def known(request: Request, error: ServiceError) -> Response:
+        return response_of(error, request.url.path)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         if error.body and "json" not in request.headers.get("content-type", ""):
-            return response_of(InvalidInput("Send the body as JSON, with `Content-Type: application/json`."))
-        return response_of(InvalidInput(f"The request does not fit the API: {described(error.errors())}"))
+            refusal = InvalidInput("Send the body as JSON, with `Content-Type: application/json`.")
+        else:
+            errors = error.errors()
+            detail = f"The request does not fit the API: {described(errors)}"
+            refusal = InvalidInput(detail, param=openai_errors.param_of(errors))
+        return response_of(refusal, request.url.path)
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> Response:
-        # FastAPI makes a 400 of whatever ends the reading of a body; the cause is the better answer.
-        return response_of(error.__cause__ if isinstance(error.__cause__, ServiceError) else _http_error(error))
+    async def http(request: Request, error: HTTPException) -> Response:
+        # FastAPI makes a 400 of every exception that ends the reading of a body; its cause is the better answer.
+        cause = error.__cause__
+        return response_of(cause if isinstance(cause, ServiceError) else _http_error(error), request.url.path)
 
 
 def _http_error(error: HTTPException) -> ServiceError:
+    known = {404: "There is nothing at this path.", 405: "This path does not take this method; see the header Allow."}
+
     class Raised(ServiceError):
         status = error.status_code
         slug = {400: "invalid-input", 404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
         title = str(error.detail)
 
-    return Raised(str(error.detail), headers=dict(error.headers or {}))
+    return Raised(known.get(error.status_code, str(error.detail)), headers=dict(error.headers or {}))

@@ -11,7 +11,7 @@ from ..api.problems import body_of
 from ..api.requests import RunRequest
 from ..errors import ServiceError
 from ..runs.task import RunResult
-from .problems import STREAMED_RESPONSES
+from .problems import RESPONSES, STREAMED
 from .work import Key, Work, streamed, unless_gone
 
 router = APIRouter()
@@ -23,7 +23,7 @@ class StreamableRunRequest(RunRequest):
     stream: bool = Field(False, description="server-sent events `delta`, `done`, `error` in place of one answer")
 
 
-@router.post("/v1/runs", response_model=RunResult, responses=STREAMED_RESPONSES)
+@router.post("/v1/runs", response_model=RunResult, responses=RESPONSES | STREAMED)
 async def run(request: Request, body: StreamableRunRequest, key: Key = None) -> Response:
     """Runs the agent on `input`."""
     work = await Work.of(request, body.task(request.state.caller), key)

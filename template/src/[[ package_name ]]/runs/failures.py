@@ -10,7 +10,16 @@ from pydantic_ai.exceptions import (
     UsageLimitExceeded,
 )
 
-from ..errors import BudgetExceeded, DeadlineExceeded, InvalidInput, ModelUnavailable, Overloaded, ServiceError
+from ..errors import (
+    BudgetExceeded,
+    ContentRefused,
+    DeadlineExceeded,
+    InputTooLong,
+    InvalidInput,
+    ModelUnavailable,
+    Overloaded,
+    ServiceError,
+)
 from ..guard import BulkheadFull
 from ..models.guarded import falls_back
 
@@ -30,9 +39,9 @@ def translated(error: Exception, retry_after: float) -> ServiceError:
     if isinstance(error, UsageLimitExceeded):
         return BudgetExceeded("This run needs more tokens or tool calls than one run may take: ask for less.")
     if any(isinstance(cause, ContentFilterError) for cause in causes):
-        return InvalidInput("The model's provider refused this input or its answer.")
+        return ContentRefused("The model's provider refused this input or its answer.")
     if any(isinstance(cause, ModelContextWindowExceededError) for cause in causes):
-        return InvalidInput("The input and its conversation are longer than the model can read.")
+        return InputTooLong("The input and its conversation are longer than the model can read.")
     if all(isinstance(cause, TimeoutError) for cause in causes):
         return DeadlineExceeded(_NO_TIME)
     if all(isinstance(cause, BulkheadFull) for cause in causes):
