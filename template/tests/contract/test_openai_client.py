@@ -76,7 +76,7 @@ async def test_tools_of_the_agent_are_used_behind_the_api(openai_client: openai.
 
 
 async def test_the_models_are_listed(openai_client: openai.AsyncOpenAI) -> None:
-    assert [model.id async for model in await openai_client.models.list()] == ["openai-chat:primary"]
+    assert [model.id async for model in await openai_client.models.list()] == ["primary"]
 
 
 async def test_a_wrong_key_is_an_authentication_error(service: Service) -> None:
