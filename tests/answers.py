@@ -1,5 +1,6 @@
 """Answers that the tests render projects with."""
 
+import os
 from itertools import combinations
 from typing import Any
 
@@ -26,6 +27,8 @@ FULL: Answers = {
     "image_registry": "localhost:5000/team_a/agents",
     "python_version": "3.11",
 }
+
+QUEUE: Answers = {"variants": ["queue"]}
 
 # AWS Lambda in each combination of variants, with every kind of model access that its SAM template knows.
 SERVERLESS: list[Answers] = [
@@ -91,3 +94,27 @@ def label(answers: Answers) -> str:
         if answers.get(name, "none") != "none"
         for part in ([answers[name]] if isinstance(answers[name], str) else answers[name])
     )
+
+
+def _own_tests() -> dict[str, tuple[Answers, list[str]]]:
+    """The suites of rendered projects that run whole: the answers and the command, by a name.
+
+    The default project runs all of its own. Another one runs the folders whose code its answers change.
+    """
+    full = ("agent", "config", "contract", "models", "queue", "runs", "ship", "toolkit")
+    suites: dict[str, tuple[Answers, list[str]]] = {
+        "defaults": (DEFAULT, ["make", "test"]),
+        "full": (FULL, [PYTEST, *(f"tests/{folder}" for folder in full)]),
+        "queue": (QUEUE, [PYTEST, "tests/agent", "tests/config", "tests/runs", "tests/toolkit"]),
+    }
+    if "CI" in os.environ:  # 20 minutes; at a desk, `make test` and `make chaos` in a project
+        suites["queue-chaos"] = ({"variants": ["gateway", "queue"]}, [PYTEST, "tests/chaos/queue"])
+        for answers in SERVERLESS[:-1]:
+            own = [f"tests/serverless/test_lambda_{part}.py" for part in ("contract", "events", "runs", "sandbox")]
+            suites[label(answers)] = (answers, [PYTEST, *own])
+        suites["every-door"] = (SERVERLESS[-1], [PYTEST, "tests/serverless", "tests/queue"])
+    return suites
+
+
+PYTEST = ".venv/bin/pytest"
+OWN_TESTS = _own_tests()
