@@ -36,6 +36,19 @@ REFUSALS = tuple(
     )
 )
 CLIENTS_WAIT = 60.0  # seconds; clients ignore a longer Retry-After and retry at once
+# Pages of other origins may read these: a browser hides all but a few by default.
+READABLE_HEADERS = [
+    "Idempotency-Replayed",
+    "Idempotency-Scope",
+    "Location",
+    "RateLimit-Limit",
+    "RateLimit-Remaining",
+    "RateLimit-Reset",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-Id",
+    "x-should-retry",
+]
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

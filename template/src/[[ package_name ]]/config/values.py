@@ -17,6 +17,13 @@ def from_json(value: object) -> object:
     return value
 
 
+def listed(value: object) -> object:
+    """A list from JSON, or from texts with commas between them."""
+    if isinstance(value, str) and not value.lstrip().startswith("["):
+        return [text.strip() for text in value.split(",") if text.strip()]
+    return from_json(value)
+
+
 def is_address(text: str, *schemes: str) -> bool:
     try:
         address = urlsplit(text)

@@ -13,9 +13,10 @@ from ..errors import ModelNotFound, ServiceError
 from ..runs.task import RunResult
 from ..service import Service
 from .chat_request import ChatRequest
+from .events import SILENCE
 from .openai_errors import OpenAIErrorBody, body_of
 from .problems import OPENAI_RESPONSES, STREAMED
-from .work import Key, Work, streamed, unless_gone
+from .work import Key, Piece, Work, streamed, unless_gone
 
 router = APIRouter()
 
@@ -69,7 +70,7 @@ def _described(name: str) -> dict[str, JsonValue]:
     return {"id": name, "object": "model", "created": 0, "owned_by": NAME}
 
 
-async def _chunks(items: AsyncIterator[str | RunResult], model: str, *, usage: bool) -> AsyncGenerator[bytes]:
+async def _chunks(items: AsyncIterator[Piece], model: str, *, usage: bool) -> AsyncGenerator[bytes]:
     frame: dict[str, Any] = {
         "id": f"chatcmpl-{time.time_ns():x}",
         "object": "chat.completion.chunk",
@@ -83,7 +84,9 @@ async def _chunks(items: AsyncIterator[str | RunResult], model: str, *, usage: b
     yield chunk({"role": "assistant", "content": ""})
     try:
         async for item in items:
-            if isinstance(item, RunResult):
+            if item is None:
+                yield SILENCE
+            elif isinstance(item, RunResult):
                 yield chunk({}, item.finish_reason)
                 if usage:
                     yield _data({**frame, "choices": [], "usage": _usage(item)})

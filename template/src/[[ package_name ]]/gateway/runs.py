@@ -11,8 +11,9 @@ from ..api.problems import body_of
 from ..api.requests import RunRequest
 from ..errors import ServiceError
 from ..runs.task import RunResult
+from .events import SILENCE
 from .problems import RESPONSES, STREAMED
-from .work import Key, Work, streamed, unless_gone
+from .work import Key, Piece, Work, streamed, unless_gone
 
 router = APIRouter()
 
@@ -33,10 +34,12 @@ async def run(request: Request, body: StreamableRunRequest, key: Key = None) -> 
     return Response(result.model_dump_json(), 200, work.headers, "application/json")
 
 
-async def _events(items: AsyncIterator[str | RunResult]) -> AsyncGenerator[bytes]:
+async def _events(items: AsyncIterator[Piece]) -> AsyncGenerator[bytes]:
     try:
         async for item in items:
-            if isinstance(item, RunResult):
+            if item is None:
+                yield SILENCE
+            elif isinstance(item, RunResult):
                 yield format_sse_event(event="done", data_str=item.model_dump_json())
             else:
                 yield format_sse_event(event="delta", data_str=json.dumps({"text": item}))

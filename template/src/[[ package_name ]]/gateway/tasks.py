@@ -5,13 +5,14 @@ from collections.abc import AsyncGenerator
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
 from ..api.auth import Caller
 from ..errors import InvalidInput
 from ..queue import Tasks
 from ..queue.records import Page, Status, TaskId, TaskRequest, TaskView
+from ..service import Service
+from .events import SILENCE, EventStream
 from .problems import RESPONSES
 
 router = APIRouter(prefix="/v1/tasks", responses=RESPONSES)
@@ -21,7 +22,6 @@ Key = Annotated[
 ]
 
 _LOOK_SECONDS = 0.5
-_KEEP_ALIVE_SECONDS = 15.0
 
 
 @router.post("", status_code=202, response_model=TaskView)
@@ -63,29 +63,30 @@ async def cancel(request: Request, task_id: TaskId) -> TaskView:
 
 
 @router.get("/{task_id}/events")
-async def events(request: Request, task_id: TaskId) -> StreamingResponse:
+async def events(request: Request, task_id: TaskId) -> EventStream:
     """Server-sent events: one `status` for each change, the last one with the answer or the error."""
     caller: Caller = request.state.caller
     known = _tasks(request)
     first = await known.get(task_id, tenant=caller.tenant)
-    health = request.app.state.service.health
+    service: Service = request.app.state.service
+    silence_seconds = service.settings.stream.comment_seconds
 
     async def changes() -> AsyncGenerator[bytes]:
         view, told, quiet = first, None, 0.0
-        while not health.draining:
+        while not service.health.draining:
             if (shown := view.model_dump_json()) != told:
                 told, quiet = shown, 0.0
                 yield format_sse_event(event="status", data_str=shown)
             if view.status.final:
                 return
-            if quiet >= _KEEP_ALIVE_SECONDS:
+            if quiet >= silence_seconds:
                 quiet = 0.0
-                yield b": still there\n\n"
+                yield SILENCE
             await asyncio.sleep(_LOOK_SECONDS)
             quiet += _LOOK_SECONDS
             view = await known.get(task_id, tenant=caller.tenant)
 
-    return StreamingResponse(changes(), media_type="text/event-stream")
+    return EventStream(changes())
 
 
 def _tasks(request: Request) -> Tasks:

@@ -8,13 +8,14 @@ from typing import Annotated, Any, Self, TypeVar
 
 import structlog
 from fastapi import Header, Request, Response
-from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from ..api.idempotency import KEY_PATTERN, headers_for, run_once
+from ..config.settings import Settings
 from ..runs.task import Emit, RunResult, Task
 from ..service import Service
+from .events import EventStream
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -26,6 +27,8 @@ Key = Annotated[
         description="a request repeated with the same key and body gets the first one's answer",
     ),
 ]
+
+Piece = str | RunResult | None
 
 _PIECES_AHEAD = 64  # a client that reads slowly slows the model down, and fills no memory
 
@@ -57,6 +60,10 @@ class Work:
         if self._replayed and emit:
             await emit(result.output)
         return result
+
+    @property
+    def settings(self) -> Settings:
+        return self._service.settings
 
     @property
     def outlives_client(self) -> bool:
@@ -96,14 +103,21 @@ async def unless_gone(request: Request, work: Work, doing: Coroutine[Any, Any, T
 
 
 class Pieces:
-    """The answer's text piece by piece, and the whole result last.
+    """The answer's text piece by piece, and the whole result last; None after a silence.
+
+    Args:
+        work: makes the answer.
+        first_seconds: the silence before the first item.
+        silence_seconds: the silence between later items.
 
     Raises:
         Exception: the run's own error, unchanged.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, first_seconds: float, silence_seconds: float) -> None:
         self._work = work
+        self._patience = first_seconds
+        self._silence_seconds = silence_seconds
         self._queue: asyncio.Queue[str | RunResult | Exception] = asyncio.Queue(_PIECES_AHEAD)
         self._wanted = True
         self._producing = asyncio.create_task(self._produce())
@@ -118,13 +132,18 @@ class Pieces:
         if self._wanted:
             await self._queue.put(item)
 
-    def __aiter__(self) -> AsyncIterator[str | RunResult]:
+    def __aiter__(self) -> AsyncIterator[Piece]:
         return self
 
-    async def __anext__(self) -> str | RunResult:
+    async def __anext__(self) -> Piece:
         if not self._wanted:
             raise StopAsyncIteration
-        item = await self._queue.get()
+        patience, self._patience = self._patience, self._silence_seconds
+        try:
+            async with asyncio.timeout(patience):
+                item = await self._queue.get()
+        except TimeoutError:
+            return None
         if not isinstance(item, str):
             self._wanted = False
         if isinstance(item, Exception):
@@ -147,17 +166,21 @@ class Pieces:
 
 
 async def streamed(
-    request: Request, work: Work, encode: Callable[[AsyncIterator[str | RunResult]], AsyncIterator[bytes]]
+    request: Request, work: Work, encode: Callable[[AsyncIterator[Piece]], AsyncIterator[bytes]]
 ) -> Response:
-    """A response of server-sent events. An error before the first piece has its own status."""
-    pieces = Pieces(work)
+    """A response of server-sent events. An error has its own status if it comes before the first piece and in time.
+
+    After STREAM__STATUS_SECONDS the response begins without a piece, since proxies cut silent connections.
+    """
+    settings = work.settings.stream
+    pieces = Pieces(work, settings.status_seconds, settings.comment_seconds)
     try:
         first = await unless_gone(request, work, anext(pieces), to_its_end=False)
     except BaseException:
         await pieces.close()
         raise
 
-    async def items() -> AsyncIterator[str | RunResult]:
+    async def items() -> AsyncIterator[Piece]:
         yield first
         async for item in pieces:
             yield item
@@ -165,12 +188,12 @@ async def streamed(
     return _Stream(pieces, encode(items()), work.headers)
 
 
-class _Stream(StreamingResponse):
+class _Stream(EventStream):
     """Server-sent events of a run, which ends with them, however they end: Starlette closes nothing by itself, and the
     garbage collector's time may be minutes later."""
 
     def __init__(self, pieces: Pieces, events: AsyncIterator[bytes], headers: dict[str, str]) -> None:
-        super().__init__(events, 200, headers, "text/event-stream")
+        super().__init__(events, headers)
         self._pieces = pieces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.parametrize("shared_fleet", ["sqlite"], indirect=True)
 def gateway(
     shared_fleet: Fleet, shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    settings = settings_for(shared_upstream, QUEUE__DATABASE_URL=shared_fleet.url, QUEUE__MAX_DEPTH=40)
+    settings = settings_for(
+        shared_upstream, QUEUE__DATABASE_URL=shared_fleet.url, QUEUE__MAX_DEPTH=40, STREAM__COMMENT_SECONDS=0.5
+    )
     gateway = Service(tmp_path_factory.mktemp("gateway"), **settings).wait_ready()
     yield gateway
     assert gateway.stop() == 0, gateway.output
@@ -156,10 +158,12 @@ async def test_events_tell_each_change_until_the_end(tasks: httpx2.AsyncClient, 
     task = await submitted(tasks, delay_seconds=1)
     async with tasks.stream("GET", f"/v1/tasks/{task}/events") as response:
         assert response.headers["content-type"].startswith("text/event-stream")
+        assert (response.headers["x-accel-buffering"], response.headers["cache-control"]) == ("no", "no-store")
         lines = [line async for line in response.aiter_lines()]
     told = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
     assert [view["status"] for view in told] == ["queued", "running", "completed"]
     assert told[-1]["result"]["output"] == "You said: hello"
+    assert lines.count(": no news") >= 2, "proxies cut silent streams"
 
 
 @pytest.mark.proves("scale.backpressure")

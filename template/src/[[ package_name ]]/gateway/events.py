@@ -1,0 +1,19 @@
+"""Server-sent events that pass through proxies: these hold back what is small, and cut what is silent."""
+
+from collections.abc import AsyncIterator
+
+from fastapi.responses import StreamingResponse
+
+# A comment; clients ignore it (https://html.spec.whatwg.org/multipage/server-sent-events.html). Its blank line keeps it
+# apart from events for clients that split a stream at blank lines.
+SILENCE = b": no news\n\n"
+
+
+class EventStream(StreamingResponse):
+    """A response of server-sent events."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncIterator[bytes], headers: dict[str, str] | None = None) -> None:
+        # nginx and others that follow it buffer no response with this header.
+        super().__init__(events, 200, {"X-Accel-Buffering": "no", "Cache-Control": "no-store", **(headers or {})})
