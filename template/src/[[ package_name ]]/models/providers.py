@@ -44,8 +44,9 @@ def build(role: str, name: str, secrets: Secrets, outbound: Outbound) -> Model:
     model = infer_model(name, provider)
     if "pydantic_ai.models.openai" in sys.modules:  # otherwise its SDK may not be installed
         from .compatible import lenient
+        from .responses import explaining
 
-        return lenient(model)
+        return lenient(explaining(model) if base_url else model)
     return model
 
 

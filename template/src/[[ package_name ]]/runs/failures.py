@@ -22,6 +22,7 @@ from ..errors import (
 )
 from ..guard import BulkheadFull
 from ..models.guarded import falls_back
+from ..models.misconfigured import Misconfigured
 
 _NO_TIME = "No answer came in time. Ask for less, or raise RUN__DEADLINE_SECONDS or GUARD__TIMEOUT_SECONDS."
 
@@ -46,6 +47,8 @@ def translated(error: Exception, retry_after: float) -> ServiceError:
         return DeadlineExceeded(_NO_TIME)
     if all(isinstance(cause, BulkheadFull) for cause in causes):
         return Overloaded("Too many calls to the model are in flight.", retry_after=1)
+    if advised := [cause for cause in causes if isinstance(cause, Misconfigured)]:
+        return ModelUnavailable(advised[0].advice)
     hints = [hint for cause in causes if (hint := getattr(cause, "retry_after", None))]
     wait = min(hints, default=retry_after)
     if any(falls_back(cause) for cause in causes):
