@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -54,6 +55,11 @@ class Aws:
     def reset(self) -> None:
         status, body = call("POST", f"{self.url}/moto-api/reset")
         assert status == 200, body
+
+    def traces(self) -> list[str]:
+        """The trace headers of the messages that were sent, newest last."""
+        traces: list[str] = json.loads(call("GET", f"{self.url}/tests/traces")[1])
+        return traces
 
     def kill(self) -> None:
         self._process.kill()
@@ -144,9 +150,24 @@ def one_at_a_time(app: WSGIApplication) -> WSGIApplication:
     return answer
 
 
+def remembering(app: WSGIApplication) -> WSGIApplication:
+    """Keeps the trace header of each message that is sent: `GET /tests/traces`."""
+    traces: list[str] = []
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/tests/traces":
+            start_response("200 OK", [])
+            return [json.dumps(traces).encode()]
+        if environ.get("HTTP_X_AMZ_TARGET") == "AmazonSQS.SendMessage":
+            traces.append(environ.get("HTTP_X_AMZN_TRACE_ID", ""))
+        return app(environ, start_response)
+
+    return answer
+
+
 if __name__ == "__main__":
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import run_simple
 
-    app = one_at_a_time(DomainDispatcherApplication(create_backend_app))
+    app = remembering(one_at_a_time(DomainDispatcherApplication(create_backend_app)))
     run_simple("127.0.0.1", int(sys.argv[1]), app, threaded=True, request_handler=MotoRequestHandler)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import KEY, OTHER_KEY
+from support.aws import Aws
 from support.functions import StartFunction, asked
 from support.pollers import ATTEMPTS, Mapping
 from support.processes import Upstream, command
@@ -207,20 +207,79 @@ def test_a_dead_task_is_retried_by_command_also_when_its_message_is_lost(
     assert (refused.returncode, "only failed and dead" in refused.stderr) == (1, True)
 
 
-def test_a_task_whose_functions_all_died_is_dead_when_sqs_gives_it_up(
+def test_a_task_whose_functions_all_died_is_dead(
     api: Function, mapping: Mapping, start_function: StartFunction, upstream: Upstream
 ) -> None:
     submitted(api, "hello", id="deadly")
-    upstream.plays({"fault": "hang"})
-    for attempt in range(1, ATTEMPTS + 1):
-        worker = start_function("worker", **mapping.settings)
-        records = eventually(mapping.receive, within=20, what="it is delivered")
-        worker.api.send({"Records": records}, 60)
-        eventually(partial(_begun, upstream, attempt), within=30, what="it is begun")
-        worker.kill()
-        mapping.expire_leases()
-    view = eventually(lambda: (found := task(api, "deadly"))["status"] == "dead" and found, what="it is dead")
-    assert view["error"]["type"] == "urn:problem:worker-lost"
+    for _ in range(ATTEMPTS):
+        killed(mapping, start_function, upstream)
+    assert task(api, "deadly")["error"]["type"] == "urn:problem:worker-lost"
+    upstream.forget()
+    mapping.drain(start_function("worker", **mapping.settings))
+    view = task(api, "deadly")
+    assert (view["status"], view["error"]["type"]) == ("dead", "urn:problem:worker-lost")
+    assert (upstream.attempts(), mapping.dead()) == (0, 1)
+
+
+@pytest.mark.proves("pattern.queue")
+def test_attempts_count_from_the_last_one_that_made_progress(
+    api: Function, mapping: Mapping, start_function: StartFunction, upstream: Upstream
+) -> None:
+    submitted(api, CALL, id="long")
+    for _ in range(ATTEMPTS - 1):
+        killed(mapping, start_function, upstream)
+    killed(mapping, start_function, upstream, answers=1)
+    for _ in range(ATTEMPTS - 1):
+        killed(mapping, start_function, upstream)
+    assert task(api, "long")["status"] == "running"
+    upstream.plays()
+    mapping.drain(start_function("worker", **mapping.settings))
+    assert (task(api, "long")["status"], mapping.dead()) == ("completed", 0)
+
+
+@pytest.mark.proves("pattern.queue")
+def test_a_task_that_outlasts_every_invocation_but_makes_progress_is_not_dead(
+    api: Function, worker: Function, mapping: Mapping, upstream: Upstream
+) -> None:
+    submitted(api, CALL, id="slow")
+    for number in range(2 * ATTEMPTS - 1):
+        upstream.forget()
+        upstream.plays({"fault": "hang", "skip": int(number == ATTEMPTS - 1)})
+        while not hanging_calls(upstream):
+            records = eventually(mapping.receive, within=20, what="it is delivered")
+            mapping.settle(records, worker.invoke({"Records": records}, 4))
+        assert task(api, "slow")["status"] == "queued"
+    upstream.plays()
+    mapping.drain(worker)
+    assert (task(api, "slow")["status"], mapping.dead()) == ("completed", 0)
+
+
+@pytest.mark.proves("pattern.queue")
+def test_a_task_that_kills_its_functions_takes_no_other_of_its_batch_with_it(
+    api: Function, mapping: Mapping, start_function: StartFunction, upstream: Upstream
+) -> None:
+    names = ["a", "b", "killer", "c", "d"]
+    for name in names:
+        submitted(api, name, id=name)
+    killed(mapping, start_function, upstream, hanging=len(names))
+    for _ in range(ATTEMPTS - 1):
+        killed(mapping, start_function, upstream, asked="killer", latency=1.0)  # the others are at work meanwhile
+    upstream.plays()
+    mapping.drain(start_function("worker", **mapping.settings))
+    assert [task(api, name)["status"] for name in names] == ["completed", "completed", "dead", "completed", "completed"]
+    assert mapping.dead() == 1
+
+
+def test_twenty_messages_of_a_delayed_task_are_no_chain_that_lambda_ends(
+    api: Function, worker: Function, mapping: Mapping, aws: Aws
+) -> None:
+    submitted(api, "hello", id="later")
+    mapping.postpone(5 * 3600)
+    records = mapping.receive()
+    for _ in range(20):
+        assert mapping.settle(records, worker.invoke({"Records": records})) == []
+    assert len(aws.traces()) >= 21
+    assert set(aws.traces()[-21:]) == {""}
 
 
 def test_a_permanent_failure_is_not_tried_again(
@@ -322,8 +381,35 @@ def test_lists_are_of_the_tenant_alone_newest_first_and_go_on_at_a_cursor(api: F
     assert asked(api, "GET", "/v1/tasks/unknown").result["statusCode"] == 404
 
 
-def _begun(upstream: Upstream, times: int) -> bool:
-    return upstream.attempts() == times
+def hanging_calls(upstream: Upstream) -> int:
+    return int(upstream.stats()["outcomes"].get("hang", 0))
+
+
+def killed(
+    mapping: Mapping,
+    start_function: StartFunction,
+    upstream: Upstream,
+    answers: int = 0,
+    hanging: int = 1,
+    asked: str | None = None,
+    latency: float = 0.0,
+) -> None:
+    """Kills a function while so many of its calls wait for the model, which has given so many answers before."""
+    upstream.forget()
+    upstream.plays({"fault": "hang", "skip": answers, "asked": asked}, latency=latency)
+    worker = start_function("worker", **mapping.settings)
+
+    def over() -> bool:
+        return running.done.is_set() or hanging_calls(upstream) >= hanging
+
+    while hanging_calls(upstream) < hanging:  # a function may send a message afresh before it begins
+        records = eventually(mapping.receive, within=20, what="it is delivered")
+        running = worker.api.send({"Records": records}, 60)
+        eventually(over, within=30, what="it is begun")
+        if running.done.is_set():
+            mapping.settle(records, running)
+    worker.kill()
+    mapping.expire_leases()
 
 
 def asked_page(api: Function, query: str, key: str = KEY) -> Json:

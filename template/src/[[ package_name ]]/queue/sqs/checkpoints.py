@@ -20,7 +20,8 @@ from pydantic_ai.usage import RequestUsage, RunUsage
 
 from ...state import State
 from ..records import Status
-from .rows import Row, now_ms
+from .lease import Lease
+from .rows import now_ms
 from .table import Table
 
 T = TypeVar("T")
@@ -32,10 +33,11 @@ _KEPT_SECONDS = 7 * 86_400.0
 class Checkpoints:
     """The checkpoints of one task in one delivery, and the recorder of its steps (toolkit/steps.py)."""
 
-    def __init__(self, state: State, table: Table, row: Row) -> None:
+    def __init__(self, state: State, table: Table, lease: Lease) -> None:
         self._state = state
         self._table = table
-        self._row = row
+        self._lease = lease
+        self._row = row = lease.row
         self._passed: Counter[str] = Counter()
         self._answers: list[ModelResponse] = []
         self.earlier = _USAGE.validate_json(row.usage) if row.usage else RunUsage()
@@ -59,6 +61,11 @@ class Checkpoints:
         row = await self._table.get(self._row.tenant, self._row.id)
         return row is not None and row.status != Status.CANCELLED and now_ms() < row.deadline_at
 
+    @property
+    def progress(self) -> bool:
+        """Whether this delivery has added a checkpoint."""
+        return self._passed.total() > self._row.kept
+
     def booked(self) -> dict[str, str | int]:
         """The attributes of the row of a task that goes on after this delivery: the usage that the run has booked."""
         usage = replace(self.earlier)
@@ -75,6 +82,8 @@ class Checkpoints:
         if found is None:
             await self._state.set(key, dump(value), _KEPT_SECONDS)
         self._passed[name] += 1
+        if found is None:
+            await self._lease.note(self._passed.total())
         return value
 
 

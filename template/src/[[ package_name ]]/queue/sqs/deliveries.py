@@ -1,8 +1,8 @@
 """Deliveries: SQS hands messages to a function, and each message names a task to do.
 
 A function holds a lease on the row of its task. So a message that is delivered twice is done once. When a function
-dies, its lease lapses, and the next delivery goes on from the checkpoints. SQS gives a task up after QUEUE__ATTEMPTS
-deliveries.
+dies, its lease lapses, and the next delivery goes on from the checkpoints. A task is dead after QUEUE__ATTEMPTS
+attempts without progress. SQS gives a message up after as many deliveries, so a fresh message takes its place first.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from ..patience import pause, worth_another
 from ..records import Spec, Status
 from .checkpoints import CheckpointedModel, Checkpoints, current
 from .lease import Held, Lease
-from .rows import now_ms
+from .rows import ROW_BYTES, WorkerLost, check_size, now_ms
 from .tasks import Tasks
 
 log = structlog.get_logger(__name__)
@@ -34,8 +34,18 @@ tracer = trace.get_tracer(__name__)
 SETTLE_SECONDS = 1.0  # of an invocation's time, kept for the rows and messages of tasks that it could not finish
 
 
+ALONE_SECONDS = 30.0  # of an invocation's time, without which a suspect is not begun
+
+
 class NotDone(Exception):
     """The message stays in the queue: it is delivered again, or goes to the dead letters."""
+
+
+class Suspect(Exception):
+    """The function that ran the task has died, perhaps of it, so the task runs alone."""
+
+    def __init__(self, attempt: int) -> None:
+        self.attempt = attempt
 
 
 class LetGo(Exception):
@@ -69,15 +79,25 @@ class Deliveries:
         self._runner = service.runner.extended(models)
 
     async def take_all(self, messages: Sequence[Message]) -> list[Message]:
-        """Does the tasks of messages, side by side. The result is the messages that must be delivered again."""
-        done = await asyncio.gather(*map(self._done, messages))
-        return [message for message, whole in zip(messages, done, strict=True) if not whole]
+        """Does the tasks of messages. The result is the messages that must be delivered again.
 
-    async def _done(self, message: Message) -> bool:
+        They run side by side, and then the suspects one after the other: first those with the fewest attempts.
+        """
+        begun = await asyncio.gather(*(self._done(message, alone=len(messages) == 1) for message in messages))
+        outcomes = dict(zip(messages, begun, strict=True))
+        suspects = {message: it.attempt for message, it in outcomes.items() if isinstance(it, Suspect)}
+        for message in sorted(suspects, key=suspects.__getitem__):
+            if (time_remaining() or inf) >= ALONE_SECONDS:
+                outcomes[message] = await self._done(message, alone=True)
+        return [message for message in messages if outcomes[message] is not True]
+
+    async def _done(self, message: Message, *, alone: bool) -> bool | Suspect:
         try:
-            await self._take(message)
+            await self._take(message, alone)
         except (NotDone, Held):
             return False
+        except Suspect as suspect:
+            return suspect
         except ServiceError as error:  # AWS does not answer
             log.warning("delivery_failed", error=error.slug)
             return False
@@ -86,7 +106,7 @@ class Deliveries:
             return False
         return True
 
-    async def _take(self, message: Message) -> None:
+    async def _take(self, message: Message, alone: bool) -> None:
         try:
             body = json.loads(message.body)
             tenant, task_id = str(body["tenant"]), str(body["id"])
@@ -105,23 +125,33 @@ class Deliveries:
             return
         if row.not_before > now_ms():
             return await self._tasks.send(row)  # SQS holds nothing back for so long
-        lease = await Lease.claim(self._tasks.table, row, message.delivery)
+        if 1 < message.delivery >= self._settings.attempts:
+            return await self._tasks.send(row)
+        if row.lost and not alone:
+            raise Suspect(row.attempt)
+        if (time_remaining() or inf) < 2 * SETTLE_SECONDS:
+            raise NotDone
+        lease = await Lease.claim(self._tasks.table, row)
+        if lease.row.attempt > self._settings.attempts:
+            await self._end(lease, Spec.model_validate_json(row.spec), Status.DEAD, error=WorkerLost(row))
+            await self._give_back(message, 0)
         await self._run(lease, Spec.model_validate_json(row.spec), message)
 
     async def _run(self, lease: Lease, spec: Spec, message: Message) -> None:
-        checkpoints = Checkpoints(self._service.state, self._tasks.table, lease.row)
+        checkpoints = Checkpoints(self._service.state, self._tasks.table, lease)
         current.set(checkpoints)
         steps.recorder.set(checkpoints)
         attached = context.attach(propagate.extract(spec.trace))
         try:
             with tracer.start_as_current_span("task", attributes={"task.id": lease.row.id}):
-                result = await self._leased(lease, _task_of(lease, spec, checkpoints))
+                result = (await self._leased(lease, _task_of(lease, spec, checkpoints))).model_dump_json()
+            check_size(ROW_BYTES, lease.row.spec, result)
         except LetGo:
             log.warning("task_let_go")
         except ServiceError as error:
             await self._failed(lease, spec, checkpoints, error, message)
         else:
-            await self._end(lease, spec, Status.COMPLETED, result=result.model_dump_json())
+            await self._end(lease, spec, Status.COMPLETED, result=result)
         finally:
             context.detach(attached)
 
@@ -146,7 +176,8 @@ class Deliveries:
         passing = error.status == 429 or (worth_another(error) and now_ms() < lease.row.deadline_at)
         if error.status != 500 and not passing:
             return await self._end(lease, spec, Status.FAILED, error=error)
-        if error.status == 500 or isinstance(error, BudgetExceeded) or lease.row.attempt >= self._settings.attempts:
+        used_up = lease.row.attempt >= self._settings.attempts and not checkpoints.progress
+        if error.status == 500 or isinstance(error, BudgetExceeded) or used_up:
             await self._end(lease, spec, Status.DEAD, error=error)
             await self._give_back(message, 0)
         await lease.release(**checkpoints.booked())

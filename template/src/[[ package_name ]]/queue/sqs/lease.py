@@ -1,11 +1,12 @@
 """One function's right to a task, noted in the task's row. The function renews it; without renewal it lapses."""
 
 import uuid
+from contextlib import suppress
 from typing import Self
 
 import structlog
 
-from ...errors import ServiceError
+from ...errors import ServiceError, StateUnavailable
 from ...runs.lease import kept
 from .. import meters
 from ..records import Status
@@ -34,7 +35,7 @@ class Lease:
         self._table = table
 
     @classmethod
-    async def claim(cls, table: Table, row: Row, delivery: int) -> Self:
+    async def claim(cls, table: Table, row: Row) -> Self:
         """The lease on a task that is as `row` says.
 
         Raises:
@@ -52,7 +53,8 @@ class Lease:
             status=Status.RUNNING.value,
             owner=owner,
             lease_until=_until(),
-            attempt=delivery,
+            attempt=row.next_attempt,
+            kept_before=row.kept,
             takeovers=row.takeovers + lost,
             started_at=row.started_at or now_ms(),
         )
@@ -67,6 +69,11 @@ class Lease:
         """Renews it. Returns when the task is another function's, or when it could not be renewed in time."""
         left = (self.row.lease_until - now_ms()) / 1000
         await kept(lambda: self._set(_MINE, {}, lease_until=_until()), every=_RENEW_SECONDS, seconds=SECONDS, left=left)
+
+    async def note(self, kept: int) -> None:
+        """Notes the number of the task's checkpoints. Without this note, the task's next attempt counts."""
+        with suppress(StateUnavailable):
+            await self._set(_MINE, {}, kept=kept)
 
     async def end(self, status: Status, *, result: str = "", error: ServiceError | None = None) -> bool:
         """Ends the task. The result is False when it was cancelled or taken over meanwhile."""

@@ -4,9 +4,18 @@ import time
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from ...errors import ServiceError
+from ...errors import InvalidInput, ServiceError
 from ...runs.task import RunResult
 from ..records import Failure, Status, TaskView, moment
+
+ROW_BYTES = 380_000  # of a task and its result; the other attributes have the rest of the 400 KB
+
+
+class WorkerLost(ServiceError):
+    slug, title = "worker-lost", "The functions that ran the task died"
+
+    def __init__(self, row: "Row") -> None:
+        super().__init__(f"Its function died {row.attempt} times, without progress in between.")
 
 
 @dataclass(frozen=True)
@@ -22,12 +31,14 @@ class Row:
     deadline_at: int
     not_before: int = 0
     status: str = "queued"
-    attempt: int = 0  # deliveries so far
+    attempt: int = 0  # functions that began it since it last made progress
     takeovers: int = 0
     owner: str = ""  # the lease that it is run under
     lease_until: int = 0  # and until when no other function may run it
     started_at: int = 0
     finished_at: int = 0
+    kept: int = 0  # its checkpoints
+    kept_before: int = 0  # and those that it had when its last function began
     booked: int = 0  # model answers that earlier, broken off attempts have paid for
     usage: str = ""  # and their tokens
     result: str = ""
@@ -38,14 +49,24 @@ class Row:
     def of(cls, item: dict[str, dict[str, str]]) -> Self:
         return cls(**{field.name: plain(item[field.name]) for field in fields(cls) if field.name in item})
 
+    @property
+    def next_attempt(self) -> int:
+        """The number of the next attempt. Attempts count from the last progress, or from a retry of a dead task."""
+        return 1 if self.kept > self.kept_before or self.status == Status.DEAD else self.attempt + 1
+
+    @property
+    def lost(self) -> bool:
+        """Whether its function has died, or is frozen."""
+        return self.status == Status.RUNNING and self.lease_until < now_ms()
+
 
 def view_of(row: Row, attempts: int) -> TaskView:
-    """The task as its owner sees it. A task whose last delivery ended without a word is dead: SQS gives it up, too."""
+    """The task as its owner sees it: dead once its function died in its last attempt. The next delivery ends it."""
     status = Status(row.status)
     error = Failure.model_validate_json(row.error) if row.error else None
-    if status is Status.RUNNING and row.lease_until < now_ms() and row.attempt >= attempts:
-        status = Status.DEAD
-        error = Failure(type="urn:problem:worker-lost", detail=f"Its function ended {row.attempt} times.")
+    if row.lost and row.next_attempt > attempts:
+        status, lost = Status.DEAD, WorkerLost(row)
+        error = Failure(type=f"urn:problem:{lost.slug}", detail=lost.detail)
     return TaskView(
         id=row.id,
         tenant=row.tenant,
@@ -57,6 +78,14 @@ def view_of(row: Row, attempts: int) -> TaskView:
         result=RunResult.model_validate_json(row.result) if row.result else None,
         error=error,
     )
+
+
+def check_size(limit: int, *texts: str) -> None:
+    """Raises:
+    InvalidInput: the texts have more bytes together than DynamoDB may be given.
+    """
+    if (size := sum(len(text.encode()) for text in texts)) > limit:
+        raise InvalidInput(f"It has {size:,} bytes; a task may have {limit:,}, because DynamoDB keeps 400 KB an item.")
 
 
 def end(status: Status, days: float, *, result: str = "", error: ServiceError | None = None) -> dict[str, str | int]:

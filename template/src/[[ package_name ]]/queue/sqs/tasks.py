@@ -15,7 +15,7 @@ from ...service import Service
 from ...telemetry.audit import Audit
 from ..meters import Depth, Gauge
 from ..records import Page, Place, Spec, Status, TaskRequest, TaskView
-from .rows import Row, end, now_ms, view_of
+from .rows import ROW_BYTES, Row, check_size, end, now_ms, view_of
 from .table import Table, client, unavailable
 
 LONGEST_DELAY = 900  # seconds that SQS holds a message back; a longer delay takes several messages
@@ -43,13 +43,15 @@ class Tasks:
             StateUnavailable: AWS cannot be reached.
         """
         clean_input(request.input, self._settings.run.max_input_chars)
-        await self._gauge.admit(self._settings.queue.max_depth)
         spec, now = Spec.of(request, tenant=tenant, actor=actor), now_ms()
+        stored = spec.model_dump_json()
+        check_size(ROW_BYTES // 2, stored)
+        await self._gauge.admit(self._settings.queue.max_depth)
         begins = now + int(request.delay_seconds * 1000)
         row = Row(
             tenant=tenant,
             id=spec.task_id,
-            spec=spec.model_dump_json(),
+            spec=stored,
             fingerprint=spec.fingerprint(),
             created=f"{now:014d}#{spec.task_id}",
             created_at=now,
@@ -133,6 +135,7 @@ class Tasks:
                 {"status": known.status, "lease": known.lease_until},
                 status=Status.QUEUED.value,
                 attempt=0,
+                kept_before=known.kept,
                 error="",
                 deadline_at=now_ms() + int(self._settings.queue.deadline_seconds * 1000),
             )
