@@ -178,7 +178,7 @@ class Connection(asyncio.Protocol):
         self.model, self.tokens = model, {}
         if "messages" in request:
             upstream.asked.append((time.time(), *answers.place_in_run(request)))
-            if not rule or rule.fault != "status":
+            if not rule or not rule.refuses:
                 self.tokens = answers.billed(request, answers.message_for(request, script.answer), script)
                 upstream.bill(model, prompt=self.tokens["prompt_tokens"])
 
@@ -228,6 +228,8 @@ class Connection(asyncio.Protocol):
             self.send(200, _bomb(body, rule.encoding, rule.bytes), content_type, {"content-encoding": encoding})
         elif rule and fault == "body":
             self.send(200, rule.text.encode())
+        elif fault == "odd":
+            self.send(200, body, content_type)
         elif fault == "truncated_json":
             self.send(200, body[: len(body) // 2], content_type)
         elif fault == "wrong_json":

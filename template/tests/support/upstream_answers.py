@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qs
 
 from support.upstream_faults import Rule, Script
+from support.upstream_oddities import ODDITIES, framed
 
 Json = dict[str, Any]
 
@@ -30,9 +31,18 @@ def answer_to(
         return [b'{"error": {"message": "no such path"}}'], "application/json", 404
     message = message_for(request, "x" * rule.bytes if rule and rule.fault == "big" else script.answer)
     usage = billed(request, message, script) if script.usage == "told" else script.usage
+    odd = ODDITIES[rule.oddity] if rule and rule.fault == "odd" else None
     if request.get("stream"):
-        return events(request, message, usage, script), "text/event-stream", 200
-    return [completion(request, message, usage, script)], "application/json", 200
+        pieces = chunks(request, message, usage, script)
+        if odd:
+            return odd.streamed(pieces), odd.content_type or "text/event-stream", 200
+        return framed(pieces, done=script.ending in ("whole", "done")), "text/event-stream", 200
+    whole = completion(request, message, usage, script)
+    return (
+        [odd.whole(whole) if odd else json.dumps(whole).encode()],
+        (odd and odd.content_type) or "application/json",
+        200,
+    )
 
 
 def billed(request: Json, message: Json, script: Script) -> dict[str, int]:
@@ -89,7 +99,7 @@ def message_for(request: Json, answer: str | None) -> Json:
     return {"role": "assistant", "content": f"You said: {text}" if answer is None else answer}
 
 
-def completion(request: Json, message: Json, usage: Json | None, script: Script) -> bytes:
+def completion(request: Json, message: Json, usage: Json | None, script: Script) -> Json:
     """A whole `chat.completion`."""
     body = {
         "id": "chatcmpl-1",
@@ -98,11 +108,11 @@ def completion(request: Json, message: Json, usage: Json | None, script: Script)
         "model": request.get("model"),
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": _reason(message, script)}],
     }
-    return json.dumps(body if usage is None else {**body, "usage": usage}).encode()
+    return body if usage is None else {**body, "usage": usage}
 
 
-def events(request: Json, message: Json, usage: Json | None, script: Script) -> list[bytes]:
-    """The same answer as `chat.completion.chunk` events, one word each, ending with `[DONE]` by default."""
+def chunks(request: Json, message: Json, usage: Json | None, script: Script) -> list[Json]:
+    """The same answer as `chat.completion.chunk` objects, one word each."""
     base = {
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
@@ -114,17 +124,16 @@ def events(request: Json, message: Json, usage: Json | None, script: Script) -> 
         deltas.append({"tool_calls": [{"index": 0, **call} for call in message["tool_calls"]]})
     else:
         deltas += [{"content": word} for word in re.findall(r"\S+\s*|\s+", message["content"])]
-    chunks = [{**base, "choices": [{"index": 0, "delta": d, "finish_reason": None}]} for d in deltas]
+    pieces = [{**base, "choices": [{"index": 0, "delta": d, "finish_reason": None}]} for d in deltas]
     if script.ending in ("whole", "reason"):
-        chunks.append({**base, "choices": [{"index": 0, "delta": {}, "finish_reason": _reason(message, script)}]})
+        pieces.append({**base, "choices": [{"index": 0, "delta": {}, "finish_reason": _reason(message, script)}]})
     asked_for = (request.get("stream_options") or {}).get("include_usage")
     if asked_for and usage is not None and script.ending in ("whole", "done"):
-        chunks = [{**chunk, "usage": None} for chunk in chunks]
-        chunks.append({**base, "choices": [], "usage": usage})
+        pieces = [{**piece, "usage": None} for piece in pieces]
+        pieces.append({**base, "choices": [], "usage": usage})
     if script.usage_each:
-        chunks = [{**chunk, "usage": usage} for chunk in chunks]
-    data = [b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in chunks]
-    return [*data, b"data: [DONE]\n\n"] if script.ending in ("whole", "done") else data
+        pieces = [{**piece, "usage": usage} for piece in pieces]
+    return pieces
 
 
 def _reason(message: Json, script: Script) -> str:

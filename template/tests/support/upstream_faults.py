@@ -13,6 +13,8 @@ import time
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from support.upstream_oddities import ODDITIES
+
 KINDS = {
     "status",  # answers `status` with an OpenAI error body, or `text` as the body; `retry_after` adds the header
     "reset",  # closes the connection without an answer
@@ -26,6 +28,7 @@ KINDS = {
     "bomb",  # a good answer and `bytes` of white space, compressed by `encoding`: small on the wire
     "body",  # 200 with `text` as the body, typed as JSON
     "latency",  # a good answer after `seconds`
+    "odd",  # a good answer in a form that only a compatible server has: an `oddity` of `upstream_oddities.py`
 }
 
 
@@ -46,6 +49,12 @@ class Rule:
     bytes: int = 10_000_000
     encoding: str = "gzip"
     text: str = ""
+    oddity: str = ""
+
+    @property
+    def refuses(self) -> bool:
+        """Whether no model works on the request."""
+        return self.fault == "status" or (self.fault == "odd" and ODDITIES[self.oddity].refuses)
 
     def matches(self, path: str, model: str, age: float, asked: str = "") -> bool:
         return (

@@ -1,44 +1,33 @@
-"""Servers that are mostly compatible with OpenAI's Chat Completions: how they report usage and the end of a stream.
+"""Models that speak Chat Completions, made to read the answers of servers that are mostly compatible with OpenAI's."""
 
-A usage in another form than OpenAI's neither loses an answer nor is counted twice.
-"""
-
-from collections.abc import AsyncIterator
 from functools import cache
-from typing import Any, cast
+from typing import cast
 
-from pydantic import BaseModel, ValidationError
 from pydantic_ai.messages import FinishReason
 from pydantic_ai.models import Model
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIStreamedResponse
 from pydantic_ai.usage import RequestUsage
 
+from ..guard.rewriting import ModelClient, rewrite
 from .guarded import UNSAID
+from .wire import streamed, whole
 
 
-def lenient(model: Model) -> Model:
-    """`model`, made to accept the usage that servers send if it speaks Chat Completions."""
+def lenient(model: Model, client: ModelClient) -> Model:
+    """`model`, made to accept what such servers send to its `client`, if it speaks Chat Completions."""
     if isinstance(model, OpenAIChatModel):
         model.__class__ = _lenient_model(type(model))
+        rewrite(client, "/completions", whole, streamed)
     return model
 
 
 class _LenientModel(OpenAIChatModel):
-    def _validate_completion(self, response: Any) -> Any:
-        response.usage = _readable(response.usage)
-        return super()._validate_completion(response)
-
     @property
     def _streamed_response_cls(self) -> type[OpenAIStreamedResponse]:
         return _lenient_stream(super()._streamed_response_cls)
 
 
 class _LenientStream(OpenAIStreamedResponse):
-    async def _validate_response(self) -> AsyncIterator[Any]:
-        async for chunk in super()._validate_response():
-            chunk.usage = _readable(chunk.usage)
-            yield chunk
-
     def _missing_finish_reason(self) -> FinishReason:
         setattr(self, UNSAID, True)
         return super()._missing_finish_reason()
@@ -57,22 +46,3 @@ def _lenient_model(kind: type[OpenAIChatModel]) -> type[OpenAIChatModel]:
 @cache
 def _lenient_stream(kind: type[OpenAIStreamedResponse]) -> type[OpenAIStreamedResponse]:
     return cast(type[OpenAIStreamedResponse], type(kind.__name__, (_LenientStream, kind), {}))
-
-
-def _readable(usage: Any) -> Any:
-    """`usage` if it has OpenAI's form, or else its readable counts, if there are any."""
-    if not isinstance(usage, BaseModel):
-        return None  # not an object: the SDK turns every object into its own type
-    told = usage.model_dump(warnings=False)
-    try:
-        return type(usage).model_validate(told)
-    except ValidationError:
-        prompt, completion = (_count(told.get(name)) for name in ("prompt_tokens", "completion_tokens"))
-        if not prompt and not completion:
-            return None
-        counts = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-        return type(usage).model_validate(counts)
-
-
-def _count(value: object) -> int:
-    return int(value) if isinstance(value, int | float) and 0 < value < float("inf") else 0

@@ -27,6 +27,8 @@ def build(role: str, name: str, secrets: Secrets, outbound: Outbound) -> Model:
         current: SecretStr | None = getattr(secrets.settings.model, f"{prefix}api_key")
         return current
 
+    client = outbound.model_client(key, secrets.refresh)
+
     def provider(provider_name: str) -> Provider[Any]:
         made: Provider[Any]
         if provider_name == "bedrock":  # signs with the AWS credentials of the environment
@@ -35,7 +37,7 @@ def build(role: str, name: str, secrets: Secrets, outbound: Outbound) -> Model:
             made = infer_provider_class(provider_name)(  # type: ignore[call-arg]
                 api_key="set for each request",
                 base_url=str(base_url).rstrip("/") if base_url else None,
-                http_client=outbound.model_client(key, secrets.refresh),
+                http_client=client,
             )
         if hasattr(made.client, "max_retries"):
             made.client.max_retries = 0  # the guard retries; the SDK's retries would multiply the attempts
@@ -46,7 +48,7 @@ def build(role: str, name: str, secrets: Secrets, outbound: Outbound) -> Model:
         from .compatible import lenient
         from .responses import explaining
 
-        return lenient(explaining(model) if base_url else model)
+        return lenient(explaining(model) if base_url else model, client)
     return model
 
 
