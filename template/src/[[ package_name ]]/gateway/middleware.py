@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from contextlib import ExitStack
 from urllib.parse import quote
 
 import structlog
@@ -84,7 +85,9 @@ class Admission:
         caller = authenticated(service.secrets.settings, given.get("authorization", ""))
         structlog.contextvars.bind_contextvars(tenant=caller.tenant, key=caller.key)
         scope["state"]["caller"] = caller
-        with self._limits.slot():
+        with ExitStack() as places:
+            places.enter_context(self._limits.work.taken(caller.tenant))
+            scope["state"]["places"] = places  # a request that only waits gives its place back
             response.headers.update(await self._limits.admit(caller))
             body = _BoundedBody(given, receive, service.settings.limits)
             await self._app(scope, body.receive, response.send)

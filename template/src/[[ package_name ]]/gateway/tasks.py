@@ -1,27 +1,21 @@
 """`/v1/tasks`: durable tasks, stored here, done by workers."""
 
-import asyncio
-from collections.abc import AsyncGenerator
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.sse import format_sse_event
 
 from ..api.auth import Caller
 from ..errors import InvalidInput
 from ..queue import Tasks
 from ..queue.records import Page, Status, TaskId, TaskRequest, TaskView
-from ..service import Service
-from .events import SILENCE, EventStream
 from .problems import RESPONSES
+from .watchers import Watchers, Watching
 
 router = APIRouter(prefix="/v1/tasks", responses=RESPONSES)
 
 Key = Annotated[
     TaskId | None, Header(alias="Idempotency-Key", description="becomes the task's id; submitted twice, it is one task")
 ]
-
-_LOOK_SECONDS = 0.5
 
 
 @router.post("", status_code=202, response_model=TaskView)
@@ -63,30 +57,17 @@ async def cancel(request: Request, task_id: TaskId) -> TaskView:
 
 
 @router.get("/{task_id}/events")
-async def events(request: Request, task_id: TaskId) -> EventStream:
-    """Server-sent events: one `status` for each change, the last one with the answer or the error."""
+async def events(request: Request, task_id: TaskId) -> Watching:
+    """Server-sent events: one `status` for each change, the last one with the answer or the error.
+
+    A stream ends after LIMITS__WATCH_SECONDS, and when its key is no longer valid.
+    """
     caller: Caller = request.state.caller
-    known = _tasks(request)
-    first = await known.get(task_id, tenant=caller.tenant)
-    service: Service = request.app.state.service
-    silence_seconds = service.settings.stream.comment_seconds
-
-    async def changes() -> AsyncGenerator[bytes]:
-        view, told, quiet = first, None, 0.0
-        while not service.health.draining:
-            if (shown := view.model_dump_json()) != told:
-                told, quiet = shown, 0.0
-                yield format_sse_event(event="status", data_str=shown)
-            if view.status.final:
-                return
-            if quiet >= silence_seconds:
-                quiet = 0.0
-                yield SILENCE
-            await asyncio.sleep(_LOOK_SECONDS)
-            quiet += _LOOK_SECONDS
-            view = await known.get(task_id, tenant=caller.tenant)
-
-    return EventStream(changes())
+    first = await _tasks(request).get(task_id, tenant=caller.tenant)
+    watchers: Watchers = request.app.state.watchers
+    request.state.places.close()  # it waits from now on
+    request.state.places.enter_context(watchers.places.taken(caller.tenant))
+    return Watching(watchers.events(first, caller, request.headers.get("authorization", "")))
 
 
 def _tasks(request: Request) -> Tasks:

@@ -58,6 +58,16 @@ def depth(database: Database) -> Depth:
     return Depth(row.enqueued + row.delayed, max(0.0, row.now - row.oldest / 1000) if row.oldest else 0.0)
 
 
+def stamps(database: Database, workflow_ids: list[str]) -> dict[str, object]:
+    """For each of these workflows, what changes whenever its view does. The contents stay in the database."""
+    query = sa.text(
+        "SELECT workflow_uuid, status, started_at_epoch_ms, recovery_attempts"  # noqa: S608
+        f" FROM {database.schema}{_TABLE} WHERE workflow_uuid IN :ids"
+    ).bindparams(sa.bindparam("ids", expanding=True, type_=sa.Text()))
+    with database.engine.connect() as connection:
+        return {row[0]: tuple(row[1:]) for row in connection.execute(query, {"ids": workflow_ids})}
+
+
 def held_by_the_dead(database: Database, dead_seconds: float) -> list[str]:
     """The workers that hold tasks and have not beaten for so long, or never."""
     rows = database.ask(

@@ -15,7 +15,7 @@ from ...runs.task import RunResult
 from ..meters import SAMPLE_SECONDS, Depth, Gauge
 from ..records import Failure, Page, Place, Status, TaskView, moment
 from .database import WORKFLOW, Database, Unreachable
-from .internals import depth
+from .internals import depth, stamps
 from .serial import TaskEnded
 
 log = structlog.get_logger(__name__)
@@ -48,6 +48,7 @@ class Queries:
     """The questions that anybody may ask. The answers are of now, except for `sample`'s."""
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._client: DBOSClient = database.client()
         self._gauge = Gauge(partial(self._asked, partial(asyncio.to_thread, depth, database)))
 
@@ -89,6 +90,12 @@ class Queries:
                     return Page(tasks=views, next_cursor=str(place))
             if len(rows) < _SCAN:
                 return Page(tasks=views)
+
+    async def stamps(self, places: list[tuple[str, str]]) -> dict[tuple[str, str], object]:
+        """For each of these tasks, named by tenant and id, a value that changes with the task."""
+        ids = {stored_id(*place): place for place in places}
+        found = await self._asked(partial(asyncio.to_thread, stamps, self._database, list(ids)))
+        return {ids[workflow_id]: stamp for workflow_id, stamp in found.items()}
 
     async def facts(self, workflow_id: str) -> Facts:
         """What a worker has to know of a task that it has begun. Waits until the database can say it."""

@@ -81,6 +81,10 @@ class Tasks:
         """
         return self.view(await self._known(tenant, task_id))
 
+    async def stamps(self, places: list[tuple[str, str]]) -> dict[tuple[str, str], object]:
+        """For each of these tasks, named by tenant and id, a value that changes with the task."""
+        return {(tenant, task_id): await self.get(task_id, tenant=tenant) for tenant, task_id in places}
+
     async def page(self, *, tenant: str | None, status: Status | None, cursor: str | None, limit: int) -> Page:
         """Some of a tenant's tasks, newest first (of all tenants', in no order). New tasks appear after a moment."""
         place = Place.read(cursor)
@@ -148,11 +152,10 @@ class Tasks:
         return self.view(afresh)
 
     async def reachable(self) -> bool:
-        try:
+        with suppress(StateUnavailable):
             await self.table.reachable()
-        except StateUnavailable:
-            return False
-        return True
+            return True
+        return False
 
     async def send(self, row: Row) -> None:
         """Sends the message of a task, to be delivered at its time or as near to it as SQS can."""
