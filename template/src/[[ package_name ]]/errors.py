@@ -61,6 +61,10 @@ class Unauthenticated(ServiceError):
     status, slug, title = 401, "unauthenticated", "A valid API key is needed"
 
 
+class Forbidden(ServiceError):
+    status, slug, title = 403, "forbidden", "The key does not allow this"
+
+
 class NotFound(ServiceError):
     status, slug, title = 404, "not-found", "Not found"
 

@@ -17,10 +17,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Caller:
-    """An authenticated client: the name of its key, and its tenant."""
+    """An authenticated client: the name of its key, its tenant, and whether it operates the service."""
 
     key: str
     tenant: str
+    operator: bool = False
 
 
 ANYONE = Caller("anyone", "local")
@@ -51,7 +52,7 @@ def authenticated(settings: Settings, authorization: str) -> Caller:
     # Every key is compared, in constant time: the duration reveals nothing about the keys.
     for name, key in settings.auth.keys.items():
         if hmac.compare_digest(given, key.hash) and scheme.lower() == "bearer" and not expired(key):
-            found = Caller(name, key.tenant)
+            found = Caller(name, key.tenant, key.role == "operator")
     if found is None:
         raise Unauthenticated("Send a valid API key as `Authorization: Bearer …`.")
     return found

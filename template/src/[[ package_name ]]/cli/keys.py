@@ -22,15 +22,18 @@ def keys_new(
     name: str,
     tenant: Annotated[str | None, typer.Option(help="the tenant of the key; NAME by default")] = None,
     expires: Annotated[str | None, typer.Option(help="last day on which the key is valid, YYYY-MM-DD")] = None,
+    operates: Annotated[bool, typer.Option("--operator", help="for metrics and details on the public port")] = False,
 ) -> None:
     """Make an API key for the client NAME. It is shown once; its hash goes into AUTH__KEYS."""
-    key = new_key()
+    key, role = new_key(), "operator" if operates else "client"
     try:
-        entry = ClientKey(hash=fingerprint(key), tenant=tenant or name, expires=expires)
+        entry = ClientKey.model_validate(
+            {"hash": fingerprint(key), "tenant": tenant or name, "role": role, "expires": expires}
+        )
     except ValidationError as error:
         wrong = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
         fail(f"{wrong}. A tenant has up to 64 letters, digits, dots, dashes, underscores; a date is YYYY-MM-DD.", 2)
     with closing(Audit(os.environ.get("AUDIT_FILE"), sys.stderr)) as audit:
         audit.record("key.new", actor=operator(), outcome="ok", key=name)
     typer.echo(f"key (not shown again): {key}")
-    typer.echo(f"add to AUTH__KEYS:     {json.dumps({name: entry.model_dump(exclude_none=True)})}")
+    typer.echo(f"add to AUTH__KEYS:     {json.dumps({name: entry.model_dump(exclude_defaults=True)})}")

@@ -57,7 +57,7 @@ class BoundedConnection(HttpToolsProtocol):
         return self._request is None or self._request.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        fits = self._make_room()
+        fits = self._make_room((transport.get_extra_info("sockname") or ("", 0))[1])
         super().connection_made(transport)
         self.since = self.loop.time()
         self.flow: Flow = Flow(transport)
@@ -128,9 +128,9 @@ class BoundedConnection(HttpToolsProtocol):
         if self._reader:
             self._expect_reader()
 
-    def _make_room(self) -> bool:
+    def _make_room(self, port: int) -> bool:
         """True if one more connection fits. When all places are taken, the one that has waited longest is closed."""
-        if len(self.connections) < self._descriptors.room:
+        if len(self.connections) < self._descriptors.room_on(port):
             return True
         self._descriptors.tell("connections_full")
         waiting = [one for one in self.connections if isinstance(one, BoundedConnection) and one.waits]

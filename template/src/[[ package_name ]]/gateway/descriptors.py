@@ -11,6 +11,7 @@ log = structlog.get_logger(__name__)
 
 _MOST = 1_000  # connections; a flood makes each hold about 200 KB
 _KEPT = 256  # for outbound calls: four dependencies with GUARD__MAX_CONCURRENT each
+_FOR_OPERATORS = 16
 _TELL_SECONDS = 10.0
 
 
@@ -21,7 +22,12 @@ class Descriptors:
         self._limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         unlimited = self._limit == resource.RLIM_INFINITY
         self.room = _MOST if unlimited else min(_MOST, max(self._limit - _KEPT, self._limit // 2))
+        self.operations_ports: frozenset[int] = frozenset()
         self._told = -_TELL_SECONDS
+
+    def room_on(self, port: int) -> int:
+        """Operators have a few places more: a flood must not hide itself."""
+        return self.room + (_FOR_OPERATORS if port in self.operations_ports else 0)
 
     def look(self) -> None:
         """Logs when no file can be opened."""

@@ -18,6 +18,7 @@ from ..api.requests import request_id_of
 from ..config.clients import LimitSettings
 from ..errors import BodyEncoded, BodyTimeout, BodyTooLarge, Malformed, ServiceError
 from ..service import Service
+from .operations import check_place
 from .problems import response_of
 
 log = structlog.get_logger(__name__)
@@ -51,6 +52,7 @@ class Admission:
         started = time.perf_counter()
         try:
             _check_host(given, scope["http_version"])
+            check_place(scope, service.secrets.settings)
             if scope["path"].startswith("/v1/"):
                 await self._admit(service, given, scope, receive, response)
             else:

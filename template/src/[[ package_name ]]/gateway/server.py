@@ -25,7 +25,9 @@ KEEP_ALIVE_SECONDS = 620
 
 
 class DrainingServer(uvicorn.Server):
-    """SIGTERM: `/readyz` says 503 for DRAIN_SECONDS while load balancers look away, then the server closes.
+    """One server for PORT and OPERATIONS__PORT, so that both drain alike.
+
+    SIGTERM: `/readyz` says 503 for DRAIN_SECONDS while load balancers look away, then the server closes.
 
     SIGINT, and a second SIGTERM, skip the wait. The exit status is 0: being stopped is no failure.
     """
@@ -72,8 +74,12 @@ def serve(app: FastAPI, settings: Settings) -> None:
         SystemExit: with 1 when it could not start; the log says why.
     """
     tell_if_open(settings)
-    sockets = bound(settings.host, settings.port)
-    descriptors = Descriptors()
+    sockets, descriptors = bound(settings.host, settings.port), Descriptors()
+    if settings.operations.port is not None:
+        inside = bound(settings.host, settings.operations.port)
+        sockets += inside
+        descriptors.operations_ports = frozenset(listener.getsockname()[1] for listener in inside)
+        app.state.operations_ports = descriptors.operations_ports
     config = uvicorn.Config(
         app,
         loop="uvloop",

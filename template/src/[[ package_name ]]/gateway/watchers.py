@@ -19,6 +19,7 @@ from .events import SILENCE, EventStream
 
 _LOOK_SECONDS = 0.5
 _CHECK_SECONDS = 1.0  # a stream's key and age
+
 Place = tuple[str, str]  # a tenant, and the id of its task
 
 
@@ -45,6 +46,7 @@ class Watchers:
         self.places = Places(limits.max_watchers, limits.reserved_share)
         self._longest = limits.watch_seconds
         self._silence = service.settings.stream.comment_seconds
+        self._pause = min(self._silence, _CHECK_SECONDS)
         self._service = service
         self._tasks = tasks
         self._watched: dict[Place, _Watched] = {}
@@ -66,7 +68,7 @@ class Watchers:
                     quiet_since = clock()
                     yield SILENCE
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_CHECK_SECONDS):
+                    async with asyncio.timeout(self._pause):
                         await changed.wait()
                 try:
                     self._check(caller, authorization)

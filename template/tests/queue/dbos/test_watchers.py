@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -22,8 +22,9 @@ StartGateway = Callable[..., Service]
 
 
 @pytest.fixture
-def start_gateway(queue: Fleet, start_service: StartService) -> StartGateway:
-    return lambda **settings: start_service(QUEUE__DATABASE_URL=queue.url, **settings)
+def start_gateway(queue: Fleet, start_service: StartService) -> Iterator[StartGateway]:
+    yield lambda **settings: start_service(QUEUE__DATABASE_URL=queue.url, **settings)
+    queue.database.do("UPDATE workflow_status SET status = 'CANCELLED' WHERE status = 'DELAYED'")
 
 
 async def waiting_task(client: httpx2.AsyncClient) -> str:
