@@ -88,7 +88,8 @@ def headers_of(error: ServiceError) -> dict[str, str]:
 
 def described(errors: Sequence[Mapping[str, Any]]) -> str:
     """pydantic's validation errors as one line; the first ten of them."""
-    return "; ".join(": ".join(filter(None, (".".join(map(str, item["loc"])), item["msg"]))) for item in errors[:10])
+    told = [(".".join(map(str, item["loc"])), item["msg"].removeprefix("Value error, ")) for item in errors[:10]]
+    return "; ".join(": ".join(filter(None, parts)) for parts in told)
 
 
 def count(error: ServiceError) -> None:

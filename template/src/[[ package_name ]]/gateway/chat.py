@@ -14,17 +14,16 @@ from ..runs.task import RunResult
 from ..service import Service
 from .chat_request import ChatRequest
 from .events import SILENCE
-from .openai_errors import OpenAIErrorBody, body_of
-from .problems import OPENAI_RESPONSES, STREAMED
+from .openai_errors import body_of
+from .openapi import good, openai_errors
 from .work import Key, Piece, Work, streamed, unless_gone
 
 router = APIRouter()
 
-NO_SUCH_MODEL: dict[int | str, dict[str, Any]] = {404: {"description": "no such model", "model": OpenAIErrorBody}}
-MODEL_RESPONSES: dict[int | str, dict[str, Any]] = {status: OPENAI_RESPONSES[status] for status in (401, 429, 503)}
+CHAT_RESPONSES = openai_errors() | good("Idempotency-Replayed", "Idempotency-Scope", streamed=True)
 
 
-@router.post("/v1/chat/completions", responses=OPENAI_RESPONSES | STREAMED)
+@router.post("/v1/chat/completions", responses=CHAT_RESPONSES)
 async def complete(request: Request, body: ChatRequest, key: Key = None) -> Response:
     """Runs the agent on the last message, with the others as its history."""
     service: Service = request.app.state.service
@@ -46,13 +45,13 @@ async def complete(request: Request, body: ChatRequest, key: Key = None) -> Resp
     return Response(json.dumps(answer), 200, work.headers, "application/json")
 
 
-@router.get("/v1/models", responses=MODEL_RESPONSES)
+@router.get("/v1/models", responses=openai_errors() | good())
 async def models(request: Request) -> dict[str, JsonValue]:
     """The one model that there is: the agent."""
     return {"object": "list", "data": [_described(_model(request.app.state.service))]}
 
 
-@router.get("/v1/models/{name:path}", responses=MODEL_RESPONSES | NO_SUCH_MODEL)
+@router.get("/v1/models/{name:path}", responses=openai_errors(404) | good())
 async def model(request: Request, name: str) -> dict[str, JsonValue]:
     """The model, if this is its name."""
     if name != (known := _model(request.app.state.service)):

@@ -20,7 +20,8 @@ from ..errors import (
     Unsupported,
 )
 
-_PATHS = ("/v1/chat/", "/v1/models")
+# The last three do not exist here: clients that try them are told so in their own form.
+_PATHS = ("/v1/chat/", "/v1/models", "/v1/completions", "/v1/embeddings", "/v1/responses")
 # The first class that fits counts. Clients decide by these codes, and by the status.
 _CODES: dict[type[ServiceError], str] = {
     BudgetExceeded: "insufficient_quota",

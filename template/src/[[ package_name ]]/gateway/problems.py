@@ -1,57 +1,16 @@
-"""Every error of the application in the form that its path promises, and the errors in its OpenAPI document."""
+"""Every error of the application, in the form that its path promises."""
 
 import json
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from ..api.problems import MEDIA_TYPE, body_of, count, count_from_zero, described, headers_of
 from ..errors import InvalidInput, ServiceError
 from . import openai_errors
-
-
-class Problem(BaseModel):
-    """RFC 9457."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    request_id: str | None
-
-
-_DESCRIPTIONS = {
-    400: "no valid HTTP, or asks for something that this service does not do",
-    401: "no valid API key",
-    408: "the body did not arrive in time",
-    409: "the Idempotency-Key belongs to another body, or its first request is still running",
-    413: "the body is too large",
-    415: "the body is compressed",
-    422: "the input is not acceptable",
-    429: "rate limit or budget; `type` says which",
-    503: "overloaded, switched off, or no model answers; see Retry-After",
-    504: "the run did not finish in time",
-}
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"description": description, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
-    for status, description in _DESCRIPTIONS.items()
-}
-OPENAI_RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"description": description, "model": openai_errors.OpenAIErrorBody}
-    for status, description in {
-        **_DESCRIPTIONS,
-        400: "the request is not acceptable, or asks for something that this service does not do",
-    }.items()
-    if status != 422
-}
-
-
-# Of what may be streamed: an answer is JSON, or server-sent events when they were asked for.
-STREAMED: dict[int | str, dict[str, Any]] = {200: {"content": {"application/json": {}, "text/event-stream": {}}}}
 
 
 def response_of(error: ServiceError, path: str) -> Response:
@@ -85,7 +44,18 @@ def install(app: FastAPI) -> None:
     async def http(request: Request, error: HTTPException) -> Response:
         # FastAPI makes a 400 of every exception that ends the reading of a body; its cause is the better answer.
         cause = error.__cause__
+        if error.status_code == 405:
+            error.headers = {"Allow": ", ".join(_methods(request))}
         return response_of(cause if isinstance(cause, ServiceError) else _http_error(error), request.url.path)
+
+
+def _methods(request: Request) -> list[str]:
+    """All methods of the path. Starlette names those of one route."""
+
+    def known(method: str) -> bool:
+        return any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in ("DELETE", "GET", "PATCH", "POST", "PUT") if known(method)]
 
 
 def _http_error(error: HTTPException) -> ServiceError:

@@ -12,10 +12,12 @@ from ..api.requests import RunRequest
 from ..errors import ServiceError
 from ..runs.task import RunResult
 from .events import SILENCE
-from .problems import RESPONSES, STREAMED
+from .openapi import good, problems
 from .work import Key, Piece, Work, streamed, unless_gone
 
 router = APIRouter()
+
+RUN_RESPONSE = good("Idempotency-Replayed", "Idempotency-Scope", streamed=True)
 
 
 class StreamableRunRequest(RunRequest):
@@ -24,7 +26,7 @@ class StreamableRunRequest(RunRequest):
     stream: bool = Field(False, description="server-sent events `delta`, `done`, `error` in place of one answer")
 
 
-@router.post("/v1/runs", response_model=RunResult, responses=RESPONSES | STREAMED)
+@router.post("/v1/runs", response_model=RunResult, responses=problems() | RUN_RESPONSE)
 async def run(request: Request, body: StreamableRunRequest, key: Key = None) -> Response:
     """Runs the agent on `input`."""
     work = await Work.of(request, body.task(request.state.caller), key)

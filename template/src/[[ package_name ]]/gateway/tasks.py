@@ -3,22 +3,25 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from ..api.auth import Caller
 from ..errors import InvalidInput
 from ..queue import Tasks
 from ..queue.records import Page, Status, TaskId, TaskRequest, TaskView
-from .problems import RESPONSES
+from .openapi import good, problems
 from .watchers import Watchers, Watching
 
-router = APIRouter(prefix="/v1/tasks", responses=RESPONSES)
+router = APIRouter(prefix="/v1/tasks", responses=problems())
 
 Key = Annotated[
     TaskId | None, Header(alias="Idempotency-Key", description="becomes the task's id; submitted twice, it is one task")
 ]
 
 
-@router.post("", status_code=202, response_model=TaskView)
+@router.post(
+    "", status_code=202, response_model=TaskView, responses=good("Location", "Idempotency-Replayed", status=202)
+)
 async def submit(request: Request, body: TaskRequest, key: Key = None) -> Response:
     """Stores a task and answers at once; `Location` is where its state can be read."""
     if key and body.id and key != body.id:
@@ -30,7 +33,7 @@ async def submit(request: Request, body: TaskRequest, key: Key = None) -> Respon
     return Response(view.model_dump_json(), 202, headers, "application/json")
 
 
-@router.get("")
+@router.get("", responses=good())
 async def tasks(
     request: Request,
     status: Status | None = None,
@@ -42,21 +45,21 @@ async def tasks(
     return await _tasks(request).page(tenant=caller.tenant, status=status, cursor=cursor, limit=limit)
 
 
-@router.get("/{task_id}")
+@router.get("/{task_id}", responses=problems(404) | good())
 async def task(request: Request, task_id: TaskId) -> TaskView:
     """How a task stands, with its answer once it has one."""
     caller: Caller = request.state.caller
     return await _tasks(request).get(task_id, tenant=caller.tenant)
 
 
-@router.delete("/{task_id}")
+@router.delete("/{task_id}", responses=problems(404) | good())
 async def cancel(request: Request, task_id: TaskId) -> TaskView:
     """Ends a task; 409 when it has ended already."""
     caller: Caller = request.state.caller
     return await _tasks(request).cancel(task_id, tenant=caller.tenant, actor=caller.key)
 
 
-@router.get("/{task_id}/events")
+@router.get("/{task_id}/events", response_class=StreamingResponse, responses=problems(404) | good(streamed=True))
 async def events(request: Request, task_id: TaskId) -> Watching:
     """Server-sent events: one `status` for each change, the last one with the answer or the error.
 

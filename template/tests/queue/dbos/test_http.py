@@ -166,6 +166,13 @@ async def test_events_tell_each_change_until_the_end(tasks: httpx2.AsyncClient, 
     assert lines.count(": no news") >= 2, "proxies cut silent streams"
 
 
+@pytest.mark.parametrize("field", [{"delay_seconds": False}, {"priority": "5"}, {"deadline_seconds": "9"}], ids=str)
+async def test_a_submission_of_other_types_is_refused(tasks: httpx2.AsyncClient, field: dict[str, object]) -> None:
+    response = await tasks.post("/v1/tasks", json={"input": "hello", **field})
+    assert response.status_code == 422
+    assert next(iter(field)) in response.json()["detail"]
+
+
 @pytest.mark.proves("scale.backpressure")
 async def test_a_full_queue_answers_503(tasks: httpx2.AsyncClient) -> None:
     answers = [await tasks.post("/v1/tasks", json={"input": "x", "delay_seconds": 600}) for _ in range(41)]
