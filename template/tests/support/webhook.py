@@ -17,10 +17,12 @@ SECRET = "secret of the webhook"
 
 
 class Webhook:
-    """Receives events; refuses the first `refusals`."""
+    """Receives events; refuses the first `refusals` with `status`."""
 
-    def __init__(self, refusals: int) -> None:
+    def __init__(self, refusals: int, status: int = 500) -> None:
         self.refusals = refusals
+        self.status = status
+        self.attempts = 0
         self.events: list[dict[str, Any]] = []
         webhook = self
 
@@ -28,13 +30,14 @@ class Webhook:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 webhook.refusals -= 1
+                webhook.attempts += 1
                 if webhook.refusals < 0:
                     signed = f"{self.headers['webhook-id']}.{self.headers['webhook-timestamp']}.".encode() + body
                     digest = hmac.new(SECRET.encode(), signed, hashlib.sha256).digest()
                     assert self.headers["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
                     assert self.headers["content-type"] == "application/cloudevents+json"
                     webhook.events.append(json.loads(body))
-                self.send_response(204 if webhook.refusals < 0 else 500)
+                self.send_response(204 if webhook.refusals < 0 else webhook.status)
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None: ...

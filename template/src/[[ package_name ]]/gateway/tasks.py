@@ -40,7 +40,7 @@ async def tasks(
     cursor: Annotated[str | None, Query(max_length=32)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
 ) -> Page:
-    """The caller's tasks, newest first."""
+    """The caller's tasks, newest first, without their answers."""
     caller: Caller = request.state.caller
     return await _tasks(request).page(tenant=caller.tenant, status=status, cursor=cursor, limit=limit)
 

@@ -1,4 +1,4 @@
-"""The queue's figures: `queue_depth`, `queue_oldest_task_seconds`, `tasks_total`, `tasks_takeovers_total`."""
+"""The queue's figures: `queue_depth`, `queue_delayed`, `queue_oldest_task_seconds`, `tasks_total` and others."""
 
 import asyncio
 import time
@@ -11,6 +11,7 @@ from ..errors import Overloaded
 
 _meter = metrics.get_meter("service")
 DEPTH = _meter.create_gauge("queue.depth", "", "Tasks that wait to be begun")
+DELAYED = _meter.create_gauge("queue.delayed", "", "Tasks whose time to begin has not come")
 OLDEST = _meter.create_gauge("queue.oldest_task", "s", "Age of the oldest task that could begin")
 TASKS = _meter.create_counter("tasks", "", "Tasks that have ended, by outcome")
 TAKEOVERS = _meter.create_counter("tasks.takeovers", "", "Tasks that went on in another worker because theirs had died")
@@ -20,10 +21,12 @@ SAMPLE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Depth:
-    """The number of waiting tasks, and how many seconds the oldest of those that could begin has waited."""
+    """The number of tasks that could begin, how many seconds the oldest of them has waited, and the number of delayed
+    tasks."""
 
     tasks: int = 0
     oldest_seconds: float | None = None
+    delayed: int = 0
 
 
 class Gauge:
@@ -46,16 +49,24 @@ class Gauge:
                 self._depth = await self._look()
                 self._read_at = time.monotonic()
                 DEPTH.set(self._depth.tasks)
+                DELAYED.set(self._depth.delayed)
                 if self._depth.oldest_seconds is not None:
                     OLDEST.set(self._depth.oldest_seconds)
         return self._depth
 
-    async def admit(self, limit: int) -> None:
-        """Raises:
-        Overloaded: `limit` tasks are waiting.
-        """
-        if (await self.read()).tasks >= limit:
-            raise Overloaded(f"{limit} tasks are waiting already; come back later.", retry_after=10)
+    async def admit(self, limit: int, *, delayed: bool = False) -> None:
+        """Tasks that could begin and delayed ones have a limit each: what is due next week keeps nothing out today.
 
-    def count_one(self) -> None:
-        self._depth = replace(self._depth, tasks=self._depth.tasks + 1)
+        Raises:
+            Overloaded: `limit` tasks of the kind are waiting.
+        """
+        depth = await self.read()
+        if (depth.delayed if delayed else depth.tasks) >= limit:
+            kind = "delayed tasks" if delayed else "tasks"
+            raise Overloaded(f"{limit} {kind} are waiting already; come back later.", retry_after=10)
+
+    def count_one(self, *, delayed: bool = False) -> None:
+        if delayed:
+            self._depth = replace(self._depth, delayed=self._depth.delayed + 1)
+        else:
+            self._depth = replace(self._depth, tasks=self._depth.tasks + 1)

@@ -7,6 +7,7 @@ Records go to stdout as `"audit": true` lines and, with AUDIT_FILE, to a file. T
 import fcntl
 import json
 import os
+import threading
 import time
 import uuid
 from collections.abc import Generator
@@ -46,6 +47,7 @@ class Audit:
     def __init__(self, path: str | None = None, stream: Stream | None = None, *, required: bool = False) -> None:
         self.required = required  # whether the service refuses work while the trail cannot be written
         self._stream = stream or sinks.stdout()
+        self._turn = threading.Lock()
         self._path, self._file, self._end = Path(path or ""), -1, 0
         self._begin()
         self._sink: sinks.Sink[dict[str, object]] | None = None
@@ -75,7 +77,8 @@ class Audit:
         if self._sink:
             self._sink.put(body, 512)
         else:
-            self._copy(self._next(body))
+            with self._turn:
+                self._copy(self._next(body))
 
     def flush(self, seconds: float) -> bool:
         """Waits until the file has every record, for at most `seconds`; False if some are missing."""

@@ -143,7 +143,7 @@ async def test_a_worker_stopped_under_load(fleet: Fleet, row: Row) -> None:
     paid_again, cut_off = fleet.repeated()
     row.shows(
         exited_after=[f"{name} {end:.1f} s" for name, end in zip(("patient", "hasty"), ends, strict=True)],
-        handed_back=sum(view.takeovers for view in ended),
+        handed_back=[line["count"] for line in hasty.logs("tasks_handed_back")],
         all_done_after=f"{time.monotonic() - told:.1f} s",
         recorded_and_repeated=paid_again,
         cut_off_and_repeated=cut_off,
@@ -152,8 +152,48 @@ async def test_a_worker_stopped_under_load(fleet: Fleet, row: Row) -> None:
     assert max(ends) < 10 + 5, "QUEUE__GRACE_SECONDS, and a moment"
     assert {view.status for view in ended} == {"completed"}
     assert paid_again == 0
-    assert sum(view.takeovers for view in ended) > 0, "what the hasty one had begun"
+    assert hasty.logs("tasks_handed_back"), "what the hasty one had begun"
+    assert sum(view.takeovers for view in ended) == 0, "nobody has died"
     assert not patient.logs("run", outcome="cancelled"), "what had begun was finished"
     assert hasty.logs("run", outcome="cancelled"), "what was broken off is accounted for"
     assert not hasty.logs(level="error"), "to hand back is no failure"
     assert not hasty.logs(action="task", outcome="dead"), "nor the end of a task"
+
+
+@pytest.mark.proves("pattern.queue")
+async def test_a_task_that_is_handed_back_again_and_again(fleet: Fleet, row: Row) -> None:
+    """SIGTERM without grace time, three times, with QUEUE__MAX_TAKEOVERS at 0: nobody has died, so it is no suspect."""
+
+    def asked(times: int) -> bool:
+        return len(fleet.texts()) == times
+
+    fleet.upstream.plays(latency=3.0)
+    task = await fleet.submit("hello")
+    for number in range(1, 4):
+        worker = await asyncio.to_thread(fleet.start, QUEUE__GRACE_SECONDS=0, QUEUE__MAX_TAKEOVERS=0)
+        await becomes(partial(asked, number), within=30, what="it is begun")
+        assert await asyncio.to_thread(worker.stop) == 0
+    fleet.upstream.plays()
+    await asyncio.to_thread(fleet.start, QUEUE__MAX_TAKEOVERS=0)
+    ended = await fleet.ended(task)
+    row.shows(status=str(ended.status), takeovers=ended.takeovers)
+    assert (ended.status, ended.takeovers) == ("completed", 0), ended
+
+
+@pytest.mark.proves("pattern.queue")
+async def test_a_blocked_loop_does_not_stretch_the_grace_time(fleet: Fleet, row: Row) -> None:
+    """SIGTERM while a tool blocks the loop for 30 s, with 2 s of grace: the process hands its task back and leaves."""
+    blocked = await asyncio.to_thread(fleet.start, program=ALTERED, QUEUE__GRACE_SECONDS=2)
+    task = await fleet.submit('call stall {"seconds": 30}')
+    await fleet.asks('call stall {"seconds": 30}')
+    await asyncio.sleep(1)
+    told = time.monotonic()
+    blocked.signal(signal.SIGTERM)
+    await becomes(lambda: blocked.exited is not None, within=25, what="it ends")
+    took = time.monotonic() - told
+    await asyncio.to_thread(fleet.start)  # a program that has no such tool
+    ended = await fleet.ended(task)
+    row.shows(exited_after=f"{took:.1f} s", code=blocked.exited, takeovers=ended.takeovers)
+    assert blocked.exited == 0
+    assert took < 2 + 8
+    assert ended.takeovers == 0

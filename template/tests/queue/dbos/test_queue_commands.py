@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,33 @@ def test_a_schedule_that_makes_no_sense_is_refused_at_the_start(tmp_path: Path, 
     assert result.returncode == 2
     assert "- QUEUE__SCHEDULES" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.proves("ship.config")
+def test_both_names_of_postgresql_are_addresses(tmp_path: Path) -> None:
+    result = command("status", "one", folder=tmp_path, QUEUE__DATABASE_URL="postgres://tasks@127.0.0.1:1/tasks")
+    assert result.returncode == 1
+    assert "The queue's database cannot be used" in result.stderr
+
+
+@pytest.mark.proves("pattern.cqrs")
+def test_tasks_are_listed_and_dead_letters_retried_all_at_once(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        assert command("submit", "hello", "--id", name, "--deadline", "600", folder=tmp_path).returncode == 0
+    listed = command("list", "--status", "queued", folder=tmp_path)
+    assert sorted(json.loads(line)["id"] for line in listed.stdout.splitlines()) == ["one", "two"]
+    with closing(sqlite3.connect(tmp_path / "tasks.sqlite3")) as database, database:
+        database.execute("UPDATE workflow_status SET status = 'ERROR', completed_at = created_at")
+        error = '["ended",{"status":"dead","slug":"internal","detail":"no"}]'
+        database.execute(
+            f"INSERT INTO workflow_output (workflow_uuid, error) SELECT workflow_uuid, '{error}' FROM workflow_status"
+        )
+    assert len(command("dead", "list", folder=tmp_path).stdout.splitlines()) == 2
+    retried = command("dead", "retry", "--all", folder=tmp_path)
+    assert [json.loads(line)["status"] for line in retried.stdout.splitlines()] == ["queued", "queued"]
+    assert command("dead", "list", folder=tmp_path).stdout == ""
+    for words in (("dead", "retry"), ("dead", "retry", "one", "--all"), ("list", "--status", "unknown")):
+        assert command(*words, folder=tmp_path).returncode == 2
 
 
 def test_a_port_that_is_taken_is_a_clear_failure_of_a_worker(tmp_path: Path) -> None:

@@ -23,9 +23,10 @@ async def test_the_queues_metrics(queue: Fleet) -> None:
     await queue.ended(await queue.submit())
     queue.upstream.plays({"fault": "status", "status": 503})
     await queue.ended(await queue.submit())
-    eventually(lambda: worker.metric("queue_depth") == 3, what="queue_depth counts what waits")
-    assert worker.metric("tasks_total", outcome="completed") == done + 1
-    assert worker.metric("tasks_total", outcome="dead") == dead + 1
+    eventually(lambda: worker.metric("queue_delayed") == 3, what="queue_delayed counts what is due later")
+    assert worker.metric("queue_depth") == 0, "an autoscaler needs no worker for it"
+    eventually(lambda: worker.metric("tasks_total", outcome="completed") == done + 1, what="the answer is counted")
+    eventually(lambda: worker.metric("tasks_total", outcome="dead") == dead + 1, what="the dead letter is counted")
     assert worker.metric("tasks_takeovers_total") == 0
     assert "queue_oldest_task_seconds" in call("GET", f"{worker.url}/metrics")[1].decode()
     assert worker.metric("queue_oldest_task_seconds") == 0, "what is delayed is not late"

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +18,9 @@ Unreachable = sa.exc.SQLAlchemyError
 WORKFLOW = "task"
 QUEUE = "tasks"
 BATCHES = "batches"  # a task that waits for hours and does nothing takes no place in the other queue
+
+# The database answers, and says no for a while: a failover has made it read-only, or its disk is full.
+_REFUSALS = ("25006", "58030", "database or disk is full", "disk I/O error", "attempt to write a readonly database")
 
 _NOW = {
     "sqlite": "CAST((julianday('now') - 2440587.5) * 86400.0 AS REAL)",
@@ -33,6 +37,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
+        sa.event.listen(self.engine, "handle_error", _refused)
         dialect = self.engine.dialect.name
         # SQLite takes one writer at a time. The writers of one process take turns here; SQLite itself would have them
         # look again after ever longer pauses.
@@ -77,8 +82,32 @@ class Database:
         with self.engine.begin() as connection:
             connection.execute(sa.text(statement), values)
 
+    def clock(self, connection: sa.Connection) -> float:
+        """The database's time, in seconds since 1970: the clocks of several machines differ."""
+        return float(connection.execute(sa.text(f"SELECT {self.now}")).scalar_one())
+
+    def write(self) -> None:
+        """Writes a row that says nothing.
+
+        Raises:
+            SQLAlchemyError: the database cannot be reached, or takes no writes.
+        """
+        with self.turn:
+            self.do(
+                f"INSERT INTO queue_workers VALUES ('', 0, {self.now})"  # noqa: S608
+                " ON CONFLICT (executor_id) DO UPDATE SET since = excluded.since"
+            )
+
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _refused(context: sa.ExceptionContext) -> None:
+    """Counts a refusal as a lost connection: DBOS repeats what a lost connection has broken off, and little else. And a
+    new connection may lead to the new primary."""
+    error = context.original_exception
+    if (getattr(error, "sqlstate", None) or str(error)) in _REFUSALS:
+        context.is_disconnect = True
 
 
 def _engine(url: str) -> sa.Engine:
@@ -93,6 +122,7 @@ def _engine(url: str) -> sa.Engine:
             pool_pre_ping=True,
             connect_args={"connect_timeout": 5, "options": frozen},
         )
+    Path(str(parsed.database)).touch(mode=0o600)  # SQLite gives its other files the same mode
     engine = sa.create_engine(parsed, pool_size=POOL_SIZE, max_overflow=0)
 
     @sa.event.listens_for(engine, "connect")

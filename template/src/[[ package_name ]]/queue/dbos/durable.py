@@ -62,4 +62,4 @@ class Recorder:
     async def goes_on(self, error: BaseException) -> bool:
         """Whether the task goes on elsewhere: not after its owner has cancelled it, nor after its deadline."""
         facts = await self._tasks.facts(self._workflow_id)
-        return not facts.cancelled and time.time() < facts.deadline_at
+        return not facts.cancelled and time.monotonic() < facts.ends_at

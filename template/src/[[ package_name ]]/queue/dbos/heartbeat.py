@@ -5,12 +5,16 @@ comes back it finds its tasks taken over, and DBOS refuses its writes: each writ
 transaction.
 """
 
+import asyncio
+import os
+import sys
 import threading
+import time
+from contextlib import suppress
 
 import structlog
-from dbos import error
 
-from . import internals
+from . import changes, rows
 from .database import Database, Unreachable
 
 log = structlog.get_logger(__name__)
@@ -20,23 +24,38 @@ BEAT_SECONDS = 1.0
 DEAD_SECONDS = 12.0  # a process that stands still for ten seconds beats eleven seconds late
 # So many seconds without a beat of any worker are a gap: the database was away, or all workers were.
 GAP_SECONDS = 6.0
+# A loop that has not answered for so long is blocked.
+BLOCKED_SECONDS = 3.0
+# Deadlines and retention go by the database's clock. Delays and schedules go by the workers' own.
+SKEW_SECONDS = 5.0
 
 
 class Heartbeat(threading.Thread):
-    """Beats for one worker and watches the others."""
+    """Beats for one worker and watches the others.
 
-    def __init__(self, database: Database, executor_id: str) -> None:
+    Args:
+        told: set when the worker is told to stop. It has `grace_seconds` from then.
+    """
+
+    def __init__(self, database: Database, executor_id: str, told: threading.Event, grace_seconds: float) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._database = database
         self._executor_id = executor_id
+        self._version = executor_id.rpartition(changes.VERSIONED)[2]
+        self._told = told
+        self._grace_seconds = grace_seconds
         self._ended = threading.Event()
+        self._loop = asyncio.get_running_loop()
+        self._answered_at = self._leave_at = time.monotonic()
+        self._skewed = False
 
     def run(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
             try:
                 self.watch()
-            except (Unreachable, error.DBOSException) as failure:
+            except Unreachable as failure:
                 log.warning("heartbeat_failed", error=type(failure).__name__)
+            self._leave_if_blocked()
 
     def watch(self) -> None:
         """Beats, then takes the tasks of dead workers over.
@@ -46,10 +65,13 @@ class Heartbeat(threading.Thread):
         so a worker that has just started judges as well as an old one.
         """
         heard = self.beat()
-        for dead in internals.held_by_the_dead(self._database, DEAD_SECONDS):
-            if dead != self._executor_id and (heard > DEAD_SECONDS or self._has_left(dead)):
-                log.warning("worker_dead", executor=dead)
-                internals.put_back(dead)
+        for dead in rows.held_by_the_dead(self._database, DEAD_SECONDS):
+            left = self._has_left(dead)
+            if dead != self._executor_id and (heard > DEAD_SECONDS or left):
+                count = changes.put_back(self._database, dead, died=not left)
+                log.warning("worker_left" if left else "worker_dead", executor=dead, tasks=count)
+        if heard > DEAD_SECONDS and (count := changes.adopt(self._database, self._version, DEAD_SECONDS)):
+            log.warning("tasks_of_another_version", count=count)
 
     def beat(self) -> float:
         """Writes a beat by the database's clock. The result is how many seconds all workers' beats had no gap."""
@@ -61,19 +83,44 @@ class Heartbeat(threading.Thread):
             executor=self._executor_id,
             gap=GAP_SECONDS,
         )
-        mine = "SELECT beat - since AS seconds FROM queue_workers WHERE executor_id = :executor"
+        mine = "SELECT beat, beat - since AS seconds FROM queue_workers WHERE executor_id = :executor"
         [found] = self._database.ask(mine, executor=self._executor_id)
+        skew = time.time() - found.beat
+        if (abs(skew) > SKEW_SECONDS) is not self._skewed:
+            self._skewed = not self._skewed
+            log.warning("clock_differs" if self._skewed else "clock_agrees", seconds=round(skew))
         return float(found.seconds)
 
     def stop(self) -> None:
-        """Ends the beats and says so: others may take the rest of the tasks at once."""
+        """Ends the beats, and hands the rest of the tasks back: others take them at once."""
         self._ended.set()
         self.join()
+        self._hand_back()
+
+    def _hand_back(self) -> None:
         try:
+            if count := changes.put_back(self._database, self._executor_id, died=False):
+                log.info("tasks_handed_back", count=count)
             self._database.do("UPDATE queue_workers SET beat = 0 WHERE executor_id = :me", me=self._executor_id)
-            internals.forget_workers(self._database)
+            changes.forget_workers(self._database)
         except Unreachable as failure:
             log.warning("heartbeat_failed", error=type(failure).__name__)
+
+    def _leave_if_blocked(self) -> None:
+        """Ends the process when its loop is blocked beyond the grace time: a blocked loop ends nothing in order."""
+        now = time.monotonic()
+        with suppress(RuntimeError):  # the loop may be closed
+            self._loop.call_soon_threadsafe(self._answer)
+        if not self._told.is_set():
+            self._leave_at = now + self._grace_seconds
+        elif now > self._leave_at and now - self._answered_at > BLOCKED_SECONDS:
+            log.warning("left_with_a_blocked_loop", seconds=round(now - self._answered_at))
+            self._hand_back()
+            sys.stdout.flush()
+            os._exit(0)
+
+    def _answer(self) -> None:
+        self._answered_at = time.monotonic()
 
     def _has_left(self, executor_id: str) -> bool:
         left = "SELECT 1 FROM queue_workers WHERE executor_id = :executor AND beat = 0"

@@ -1,27 +1,27 @@
 """Reading tasks from the database. Reads take no locks that a writer waits for."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
-from dbos import DBOSClient, WorkflowStatus
+from dbos import DBOSClient
 
 from ...errors import NotFound, StateUnavailable
 from ...runs.task import RunResult
 from ..meters import SAMPLE_SECONDS, Depth, Gauge
 from ..records import Failure, Page, Place, Status, TaskView, moment
-from .database import WORKFLOW, Database, Unreachable
-from .internals import depth, stamps
-from .serial import TaskEnded
+from .database import Database, Unreachable
+from .rows import Stored, depth, stamps, tasks
+from .serial import JsonSerializer, TaskEnded
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-_SCAN = 100  # rows that are read at once, where the error of each says its status
 # In DBOS' words. `failed` and `dead` are both ERROR; the error says which.
 _STORED: dict[Status, list[str]] = {
     Status.QUEUED: ["ENQUEUED", "DELAYED"],
@@ -36,11 +36,11 @@ _STORED: dict[Status, list[str]] = {
 @dataclass(frozen=True)
 class Facts:
     """The changing part of a task: how often its worker died, how often it was run as a suspect (see workflow.py), when
-    (seconds since 1970) it is given up, whether it was cancelled."""
+    it is given up (by `time.monotonic()`: the database's clock has said how much is left), whether it was cancelled."""
 
     takeovers: int
     strikes: int
-    deadline_at: float
+    ends_at: float
     cancelled: bool
 
 
@@ -48,53 +48,33 @@ class Queries:
     """The questions that anybody may ask. The answers are of now, except for `sample`'s."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self._client: DBOSClient = database.client()
-        self._gauge = Gauge(partial(self._asked, partial(asyncio.to_thread, depth, database)))
-
-    async def get(self, task_id: str, *, tenant: str) -> TaskView:
-        """Raises:
-        NotFound: also for another tenant's task.
-        """
-        return view_of(await self._known(tenant, task_id))
+        self._gauge = Gauge(partial(self._asked, partial(asyncio.to_thread, _look, database)))
 
     async def page(self, *, tenant: str | None, status: Status | None, cursor: str | None, limit: int) -> Page:
-        """Some of a tenant's tasks (of all tenants' without one), newest first.
+        """Some of a tenant's tasks (of all tenants' without one), newest first and without their answers.
 
         Raises:
             InvalidInput: the cursor is not one of ours.
         """
         place = Place.read(cursor)
-        views: list[TaskView] = []
-        while True:
-            until = None if place.milliseconds is None else moment(place.milliseconds + 0.5).isoformat()
-            rows = await self._asked(
-                partial(
-                    self._client.list_workflows_async,
-                    name=WORKFLOW,
-                    user=tenant,
-                    status=_STORED[status] if status else None,
-                    end_time=until,
-                    offset=place.skip,
-                    sort_desc=True,
-                    load_input=False,
-                    limit=_SCAN,
-                )
-            )
-            for row in rows:
-                place = place.after(row.created_at or 0)
-                view = view_of(row)
-                if status in (None, view.status):
-                    views.append(view)
-                if len(views) == limit:
-                    return Page(tasks=views, next_cursor=str(place))
-            if len(rows) < _SCAN:
-                return Page(tasks=views)
+        rows = await self._rows(
+            tenant=tenant,
+            statuses=_STORED[status] if status else (),
+            dead=status is Status.DEAD if status in (Status.DEAD, Status.FAILED) else None,
+            until=place.milliseconds,
+            skip=place.skip,
+            limit=limit,
+        )
+        for row in rows:
+            place = place.after(row.created_at)
+        return Page(tasks=[view_of(row) for row in rows], next_cursor=str(place) if len(rows) == limit else None)
 
     async def stamps(self, places: list[tuple[str, str]]) -> dict[tuple[str, str], object]:
         """For each of these tasks, named by tenant and id, a value that changes with the task."""
         ids = {stored_id(*place): place for place in places}
-        found = await self._asked(partial(asyncio.to_thread, stamps, self._database, list(ids)))
+        found = await self._asked(partial(asyncio.to_thread, stamps, self.database, list(ids)))
         return {ids[workflow_id]: stamp for workflow_id, stamp in found.items()}
 
     async def facts(self, workflow_id: str) -> Facts:
@@ -103,16 +83,16 @@ class Queries:
         while True:
             with suppress(StateUnavailable):
                 known = await self._known(tenant, task_id)
-                view = view_of(known)
-                kept = known.attributes or {}
-                cancelled = view.status is Status.CANCELLED
-                return Facts(view.takeovers, kept.get("strikes", 0), float(kept["deadline_at"]), cancelled)
+                kept = known.attributes
+                cancelled = known.status == "CANCELLED"
+                ends_at = time.monotonic() + float(kept["deadline_at"]) - known.now
+                return Facts(takeovers(known), kept.get("strikes", 0), ends_at, cancelled)
             await asyncio.sleep(SAMPLE_SECONDS)
 
     async def reachable(self) -> bool:
-        """Whether the database answers."""
+        """Whether the database answers and takes writes, at most a second ago."""
         with suppress(StateUnavailable):
-            await self.sample(0.0)
+            await self.sample()
             return True
         return False
 
@@ -120,12 +100,13 @@ class Queries:
         """The depth of the queue, at most so many `seconds` old."""
         return await self._gauge.read(seconds)
 
-    async def _known(self, tenant: str, task_id: str) -> WorkflowStatus:
-        task = stored_id(tenant, task_id)
-        find = partial(self._client.list_workflows_async, workflow_ids=[task], name=WORKFLOW, load_input=False)
-        if rows := await self._asked(find):
+    async def _known(self, tenant: str, task_id: str, *, answers: bool = False) -> Stored:
+        if rows := await self._rows(id=stored_id(tenant, task_id), answers=answers):
             return rows[0]
         raise NotFound(f"There is no task {task_id}.")
+
+    async def _rows(self, **wanted: Any) -> list[Stored]:
+        return await self._asked(partial(asyncio.to_thread, tasks, self.database, **wanted))
 
     async def _asked(self, question: Callable[[], Awaitable[T]]) -> T:
         try:
@@ -135,26 +116,46 @@ class Queries:
             raise StateUnavailable("The queue's database cannot be reached.", retry_after=2) from failure
 
 
-def view_of(found: WorkflowStatus) -> TaskView:
-    """The view of a workflow."""
+def _look(database: Database) -> Depth:
+    """The depth, by which a submission is judged: so the database has to take writes as well."""
+    database.write()
+    return depth(database)
+
+
+def view_of(found: Stored) -> TaskView:
+    """The view of a row. Nothing but our own JSON is read, whatever the row says of its form."""
     status = next(status for status, names in _STORED.items() if found.status in names)
-    error = None
-    if isinstance(found.error, TaskEnded):
-        status = Status(found.error.status)
-        error = Failure(type=f"urn:problem:{found.error.slug}", detail=found.error.detail)
-    elif status is Status.FAILED:
-        error = Failure(type="urn:problem:internal", detail="An unexpected error; it is in the log.")
+    result, error = None, None
+    if found.foreign:
+        error = Failure(type="urn:problem:internal", detail="It is stored in a foreign form, which is not read.")
+    elif found.output:
+        result = RunResult.model_validate_json(JsonSerializer().deserialize(found.output))
+    elif found.error:
+        ended = _ended(found.error)
+        status, error = Status(ended.status), ended.failure
     return TaskView(
-        id=public_id(found.workflow_id),
-        tenant=found.authenticated_user or "",
+        id=public_id(found.id),
+        tenant=found.tenant or "",
         status=status,
-        created_at=moment(found.created_at or 0),
-        started_at=moment(found.dequeued_at) if found.dequeued_at else None,
-        finished_at=moment(found.completed_at) if found.completed_at else None,
-        takeovers=max(0, (found.recovery_attempts or 1) - 1),
-        result=RunResult.model_validate_json(found.output) if found.output else None,
+        created_at=moment(found.created_at),
+        started_at=moment(found.started_at) if found.started_at else None,
+        finished_at=moment(found.ended_at) if found.ended_at else None,
+        takeovers=takeovers(found),
+        result=result,
         error=error,
     )
+
+
+def takeovers(found: Stored) -> int:
+    return max(0, found.claims - 1)
+
+
+def _ended(stored: str) -> TaskEnded:
+    """The end of a task without an answer, where it is one that tasks have."""
+    with suppress(ValueError):
+        if isinstance(ended := JsonSerializer().deserialize(stored), TaskEnded):
+            return ended
+    return TaskEnded(TaskEnded.FAILED, "internal", "An unexpected error; it is in the log.")
 
 
 def stored_id(tenant: str, task_id: str) -> str:

@@ -1,5 +1,6 @@
 """Tasks by the clock: DBOS keeps QUEUE__SCHEDULES. Each time gives one task, however many workers there are."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,12 +9,14 @@ from dbos import DBOS, ScheduleInput, error
 
 from ...config.loading import SettingsError
 from ...config.queue import Schedule
+from ...errors import Overloaded, StateUnavailable
 from ..records import TaskRequest
 from .tasks import Tasks
 
 log = structlog.get_logger(__name__)
 
 WORKFLOW = "scheduled"
+_PAUSE_SECONDS = 5.0
 
 
 class Schedules:
@@ -34,9 +37,18 @@ class Schedules:
         self._workflow = scheduled
 
     async def submit(self, moment: datetime, name: str, schedule: Schedule) -> None:
-        """Submits the task of a schedule at a moment. Its id says both, so that all workers submit the same task."""
+        """Submits the task of a schedule at a moment. Its id says both, so that all workers submit the same task.
+
+        A time that meets a full queue, or a database that is away, is not lost: its task is submitted later.
+        """
         request = TaskRequest(input=schedule.input, id=f"{name}-{moment:%Y%m%dT%H%M%SZ}")
-        await self._tasks.submit(request, tenant=schedule.tenant, actor="schedule")
+        while True:
+            try:
+                await self._tasks.submit(request, tenant=schedule.tenant, actor="schedule")
+                return
+            except (Overloaded, StateUnavailable) as error:
+                log.warning("schedule_waits", name=name, at=moment.isoformat(), error=error.slug)
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     async def apply(self) -> None:
         """Puts the schedules in force, and ends those that the settings no longer have.

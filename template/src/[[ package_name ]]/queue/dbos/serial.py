@@ -11,6 +11,7 @@ from pydantic_ai.messages import ModelResponse
 
 from ...errors import ServiceError
 from ...runs.failures import translated
+from ..records import Failure
 
 _RESPONSE = TypeAdapter(ModelResponse)
 
@@ -33,18 +34,27 @@ class TaskEnded(Exception):
         self.slug = slug
         self.detail = detail
 
+    @property
+    def failure(self) -> Failure:
+        """The form in which the task's owner gets it."""
+        return Failure(type=f"urn:problem:{self.slug}", detail=self.detail)
+
 
 class JsonSerializer(Serializer):
     """Stores a pair of a type and a value. Only the outermost type is kept; inside it everything is plain JSON."""
 
+    NAME: ClassVar = "json"
+
     def name(self) -> str:
-        return "json"
+        return self.NAME
 
     def serialize(self, data: Any) -> str:
         try:
-            return json.dumps(_typed(data), default=_inside, ensure_ascii=False, separators=(",", ":"))
+            text = json.dumps(_typed(data), default=_inside, ensure_ascii=False, separators=(",", ":"))
         except TypeError as error:
             raise TypeError(f"{error}: give steps and tasks text, numbers, lists or dictionaries") from None
+        # Models and tools may give half of a surrogate pair, which no database takes. It becomes an escape of JSON.
+        return text.encode("utf-8", "backslashreplace").decode()
 
     def deserialize(self, serialized_data: str) -> Any:
         kind, value = json.loads(serialized_data)

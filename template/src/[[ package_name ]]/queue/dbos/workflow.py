@@ -5,12 +5,16 @@ WORKFLOW_VERSION must go up when the order of steps changes: see docs/queue.md.
 """
 
 import asyncio
+import contextvars
+import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
 from dbos import DBOS
+from dbos import error as dbos_error
 from opentelemetry import context, propagate, trace
 
 from ...errors import DeadlineExceeded, ServiceError
@@ -34,6 +38,7 @@ Run = Callable[[Task], Awaitable[RunResult]]
 
 WORKFLOW_VERSION = "1"
 # Patience with the model was had already, in the step; a budget is not refilled by waiting a minute.
+_ANOTHER_VERSION = "It was begun by a version of the service with other steps: submit it again, under another id."
 _WAITED_FOR = ("model-unavailable", "budget-exceeded")
 
 
@@ -47,6 +52,7 @@ class TaskWorkflow:
         self._runner, self._batched = durable(service)
         self.batches = Batches(self._batched, self._settings)
         self._suspect = asyncio.Lock()
+        self._ends: dict[str, Callable[[], None]] = {}
 
     def register(self) -> None:
         """Makes it known to DBOS, under a name that stays."""
@@ -67,15 +73,14 @@ class TaskWorkflow:
         steps.recorder.set(Recorder(self._tasks, workflow_id))
         try:
             with tracer.start_as_current_span("task", attributes={"task.id": task_id}):
-                result = await self._attempts(workflow_id, spec)
-            await self._ended(spec, workflow_id, "completed")
+                answer = _stored(await self._attempts(workflow_id, spec))
+            await self._ends_with(spec, workflow_id, "completed")
         except TaskEnded as ended:
-            error = Failure(type=f"urn:problem:{ended.slug}", detail=ended.detail)
-            await self._ended(spec, workflow_id, ended.status, error)
+            await self._ends_with(spec, workflow_id, ended.status, ended.failure)
             raise
         finally:
             context.detach(attached)
-        return result.model_dump_json()
+        return answer
 
     async def _attempts(self, workflow_id: str, spec: Spec) -> RunResult:
         facts = await self._tasks.facts(workflow_id)
@@ -91,9 +96,9 @@ class TaskWorkflow:
                 return await runner.run(task)
 
         async def in_batches(task: Task) -> RunResult:
-            return await self.batches.run(task, facts.deadline_at, watched)
+            return await self.batches.run(task, facts.ends_at, watched)
 
-        return await self._tries(spec, facts.deadline_at, watched if urgent else in_batches)
+        return await self._tries(spec, facts.ends_at, watched if urgent else in_batches)
 
     @asynccontextmanager
     async def _watched(self, workflow_id: str, facts: Facts) -> AsyncGenerator[None]:
@@ -117,14 +122,15 @@ class TaskWorkflow:
                 await self._tasks.strike(workflow_id, facts.strikes)
                 raise
 
-    async def _tries(self, spec: Spec, deadline_at: float, run: Run) -> RunResult:
+    async def _tries(self, spec: Spec, ends_at: float, run: Run) -> RunResult:
         attempt = 1
         while True:
             try:
-                return await _once(run, spec, deadline_at - time.time())
+                return await _once(run, spec, ends_at - time.monotonic())
             except ServiceError as error:
                 if error.status == 500:
-                    raise TaskEnded(TaskEnded.DEAD, error.slug, error.detail) from error
+                    detail = _ANOTHER_VERSION if _unlike_its_records(error) else error.detail
+                    raise TaskEnded(TaskEnded.DEAD, error.slug, detail) from error
                 if not worth_another(error) and error.status != 429:
                     raise TaskEnded(TaskEnded.FAILED, error.slug, error.detail) from error
                 if error.slug in _WAITED_FOR or attempt == self._settings.attempts:
@@ -133,11 +139,29 @@ class TaskWorkflow:
                 await asyncio.sleep(pause(attempt, error.retry_after, self._settings))
                 attempt += 1
 
-    async def _ended(self, spec: Spec, workflow_id: str, outcome: str, error: Failure | None = None) -> None:
+    async def _ends_with(self, spec: Spec, workflow_id: str, outcome: str, error: Failure | None = None) -> None:
         await self._tasks.events.tell(event_of(outcome, workflow_id, spec, error))
-        meters.TASKS.add(1, {"outcome": outcome})
-        log.info("task", outcome=outcome)
-        self._service.audit.record("task", actor=spec.actor, outcome=outcome, tenant=spec.tenant, task=spec.task_id)
+        account = partial(self._tasks.account, spec, outcome)
+        self._ends[workflow_id] = partial(contextvars.copy_context().run, account)  # the trace, for the log
+
+    def recorded(self, workflow_id: str, written: bool) -> None:
+        """Accounts for the end of a task, once it is recorded. Another worker's task it may be by now, and another's
+        end."""
+        if (account := self._ends.pop(workflow_id, None)) and written:
+            account()
+
+
+def _unlike_its_records(error: BaseException | None) -> bool:
+    """Whether a task met recorded steps that are not the ones of this code."""
+    while error and not isinstance(error, dbos_error.DBOSUnexpectedStepError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _stored(result: RunResult) -> str:
+    """The answer as JSON. Half of a surrogate pair, which no UTF-8 has, becomes U+FFFD."""
+    text = json.dumps(result.model_dump(mode="json"), ensure_ascii=False)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 async def _once(run: Run, spec: Spec, seconds: float) -> RunResult:

@@ -95,9 +95,8 @@ class Tasks:
                 behind -= 1
                 continue
             place = place.after(row.created_at)
-            view = self.view(row)
-            if status in (None, view.status):
-                views.append(view)
+            if status in (None, (view := self.view(row)).status):
+                views.append(view.model_copy(update={"result": None}))  # an answer may be large, and the page not
             if len(views) == limit:
                 return Page(tasks=views, next_cursor=str(place))
         return Page(tasks=views)
@@ -189,8 +188,9 @@ class Tasks:
         return row
 
     async def _depth(self) -> Depth:
-        found = await self.asked("get_queue_attributes", AttributeNames=["ApproximateNumberOfMessages"])
-        return Depth(int(found["Attributes"]["ApproximateNumberOfMessages"]))
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesDelayed"]
+        found = (await self.asked("get_queue_attributes", AttributeNames=names))["Attributes"]
+        return Depth(int(found[names[0]]), delayed=int(found[names[1]]))
 
 
 @asynccontextmanager

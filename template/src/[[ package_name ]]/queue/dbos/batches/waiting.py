@@ -61,8 +61,8 @@ class Batches:
         self._waiting: set[asyncio.Task[object]] = set()
         self._leaving = False
 
-    async def run(self, task: Task, deadline_at: float, stretch: Callable[[Task], Awaitable[RunResult]]) -> RunResult:
-        """The answer to `task`, which is given up at `deadline_at` (seconds since 1970).
+    async def run(self, task: Task, ends_at: float, stretch: Callable[[Task], Awaitable[RunResult]]) -> RunResult:
+        """The answer to `task`, which is given up at `ends_at` (by `time.monotonic()`).
 
         Raises:
             ServiceError: as the runner does.
@@ -71,14 +71,14 @@ class Batches:
         check_batch_api(self._models)
         while True:
             # A stretch reserves a part of the tenant's budget, so it must not last as long as the whole task may.
-            seconds = min(self._longest, deadline_at - time.time())
+            seconds = min(self._longest, ends_at - time.monotonic())
             if seconds <= 0:
                 raise DeadlineExceeded("Its deadline passed before it was done.")
             try:
                 return await stretch(replace(task, deadline_seconds=seconds))
             except Pending as pending:
                 task = replace(task, resumes=pending)
-                await self._wait(task, pending, deadline_at)
+                await self._wait(task, pending, ends_at)
             except ModelUnavailable as failure:
                 if not task.resumes:
                     raise
@@ -95,7 +95,7 @@ class Batches:
         for waiting in self._waiting:
             waiting.cancel()
 
-    async def _wait(self, task: Task, pending: Pending, deadline_at: float) -> None:
+    async def _wait(self, task: Task, pending: Pending, ends_at: float) -> None:
         batch = _handle(pending.messages[-1])
         model = self._model_of(batch)
         this = cast("asyncio.Task[object]", asyncio.current_task())
@@ -103,7 +103,7 @@ class Batches:
         if self._leaving:
             this.cancel()
         try:
-            look = partial(self._ended, model, batch, deadline_at)
+            look = partial(self._ended, model, batch, ends_at)
             await DBOS.run_step_async({"name": "batch", "preemptible": True}, look)
         except (error.DBOSWorkflowCancelledError, DeadlineExceeded) as ended:
             outcome = ended.slug if isinstance(ended, DeadlineExceeded) else "cancelled"
@@ -118,12 +118,12 @@ class Batches:
         finally:
             self._waiting.discard(this)
 
-    async def _ended(self, model: Model, batch: Batch, deadline_at: float) -> None:
+    async def _ended(self, model: Model, batch: Batch, ends_at: float) -> None:
         seen = self._seen.setdefault(batch.id, _Seen())
         seen.waiting += 1
         try:
             while not await self._over(model, batch, seen):
-                if (left := deadline_at - time.time()) <= 0:
+                if (left := ends_at - time.monotonic()) <= 0:
                     raise DeadlineExceeded("Its deadline passed while the provider worked on its batch.")
                 await asyncio.sleep(min(self._seconds, left))
         finally:

@@ -1,0 +1,34 @@
+"""Opens and closes the queue, for a service and for a command."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from ...config.settings import Settings
+from ...models.routing import Models
+from ...service import Service
+from ...telemetry.audit import Audit
+from . import internals
+from .database import Database
+from .tasks import Tasks
+
+
+@asynccontextmanager
+async def connected(settings: Settings, audit: Audit, models: Models | None = None) -> AsyncGenerator[Tasks]:
+    """The queue, closed at the end. Without `models` a submission is not checked for their batch API."""
+    internals.log_as_everybody()
+    database = Database(settings.queue.database_url.get_secret_value())
+    try:
+        await asyncio.to_thread(database.prepare)
+        tasks = Tasks(settings, database, audit, models)
+        yield tasks
+        tasks.close()
+    finally:
+        database.close()
+
+
+@asynccontextmanager
+async def open_tasks(service: Service) -> AsyncGenerator[Tasks]:
+    """The queue of a running service."""
+    async with connected(service.settings, service.audit, service.runner.models) as tasks:
+        yield tasks

@@ -1,0 +1,140 @@
+"""The tables of DBOS, which it does not promise: what is asked of them; changes.py has what is changed in them.
+
+Before an update of DBOS, look here. tests/queue/dbos/test_internals.py fails with a sentence when one of them changes.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from ..meters import Depth
+from .database import BATCHES, QUEUE, WORKFLOW, Database
+from .serial import JsonSerializer
+
+TABLE = "workflow_status"
+_DEAD = '["ended",{"status":"dead",%'  # the beginning of a dead letter's stored error
+_ERROR_CHARS = 8192
+
+
+class Stored(NamedTuple):
+    """A task's row, times in milliseconds."""
+
+    id: str
+    tenant: str | None
+    status: str
+    queue: str | None
+    created_at: int
+    started_at: int | None
+    ended_at: int | None
+    claims: int
+    attributes: dict[str, Any]
+    serialization: str | None
+    output: str | None
+    error: str | None
+    now: float  # in seconds, by the database's clock
+
+    @property
+    def foreign(self) -> bool:
+        """Whether its values are in a form that is not ours."""
+        return self.serialization != JsonSerializer.NAME
+
+
+def tasks(
+    database: Database,
+    *,
+    id: str | None = None,
+    tenant: str | None = None,
+    statuses: Sequence[str] = (),
+    dead: bool | None = None,
+    until: int | None = None,
+    skip: int = 0,
+    limit: int = 1,
+    answers: bool = False,
+) -> list[Stored]:
+    """Rows of tasks, newest first. A row is small: the answer is read only where it is asked for.
+
+    Args:
+        id: the task's, in its stored form.
+        dead: whether those with an error are dead letters, or have failed.
+        until: in milliseconds.
+    """
+    wanted = {
+        "task.workflow_uuid = :id": id,
+        "authenticated_user = :tenant": tenant,
+        "created_at <= :until": until,
+        "(coalesce(ending.error, '') LIKE :ending) = :dead": dead,
+    }
+    conditions = ["name = :name", *(condition for condition, value in wanted.items() if value is not None)]
+    if statuses:
+        conditions.append(f"status IN ({', '.join(repr(status) for status in statuses)})")
+    same = "task.workflow_uuid" if database.schema else "task.rowid DESC"  # SQLite's clock has whole seconds here
+    rows = database.ask(
+        "SELECT task.workflow_uuid, authenticated_user, status, queue_name, created_at, started_at_epoch_ms,"  # noqa: S608
+        f" completed_at, recovery_attempts, attributes, serialization, {'ending.output' if answers else 'NULL'},"
+        f" substr(ending.error, 1, {_ERROR_CHARS}), {database.now} FROM {database.schema}{TABLE} AS task"
+        f" LEFT JOIN {database.schema}workflow_output AS ending ON ending.workflow_uuid = task.workflow_uuid"
+        f" WHERE {' AND '.join(conditions)} ORDER BY created_at DESC, {same} LIMIT :limit OFFSET :skip",
+        name=WORKFLOW,
+        id=id,
+        tenant=tenant,
+        until=until,
+        dead=dead,
+        ending=_DEAD,
+        limit=limit,
+        skip=skip,
+    )
+    return [Stored._make([*row[:8], _attributes(row[8]), *row[9:]]) for row in rows]
+
+
+def _attributes(stored: Any) -> dict[str, Any]:
+    """SQLite gives JSON as text."""
+    return json.loads(stored) if isinstance(stored, str) else stored or {}
+
+
+def held_by(database: Database, executor_id: str) -> set[tuple[str, str]]:
+    """The workflows that a worker holds by its rows: ids, and the marks of the claims."""
+    rows = database.ask(
+        f"SELECT workflow_uuid, owner_xid FROM {database.schema}{TABLE}"  # noqa: S608
+        " WHERE status = 'PENDING' AND executor_id = :me",
+        me=executor_id,
+    )
+    return {(row.workflow_uuid, row.owner_xid) for row in rows}
+
+
+def held_by_the_dead(database: Database, dead_seconds: float) -> list[str]:
+    """The workers that hold tasks and have not beaten for so long. A worker beats before it takes its first task."""
+    rows = database.ask(
+        f"SELECT DISTINCT held.executor_id FROM {database.schema}{TABLE} AS held"  # noqa: S608
+        " LEFT JOIN queue_workers ON queue_workers.executor_id = held.executor_id"
+        f" WHERE held.status = 'PENDING' AND coalesce(beat, 0) < {database.now} - :dead",
+        dead=dead_seconds,
+    )
+    return [row.executor_id for row in rows]
+
+
+def depth(database: Database) -> Depth:
+    """Counts the waiting tasks by DBOS' partial indexes, so that ended tasks, which are far more, cost nothing.
+
+    SQLite uses such an index only where a query repeats its condition word for word.
+    """
+    mine = f"FROM {database.schema}{TABLE} WHERE queue_name IN (:queue, :batches) AND status"
+    [row] = database.ask(
+        f"SELECT count(*) AS enqueued, min(updated_at) AS oldest, {database.now} AS now,"
+        f" (SELECT count(*) {mine} = 'DELAYED') AS delayed"
+        f" {mine} = 'ENQUEUED' AND status IN ('ENQUEUED', 'PENDING')",
+        queue=QUEUE,
+        batches=BATCHES,
+    )
+    return Depth(row.enqueued, max(0.0, row.now - row.oldest / 1000) if row.oldest else 0.0, row.delayed)
+
+
+def stamps(database: Database, workflow_ids: list[str]) -> dict[str, object]:
+    """For each of these workflows, what changes whenever its view does. The contents stay in the database."""
+    query = sa.text(
+        "SELECT workflow_uuid, status, started_at_epoch_ms, recovery_attempts"  # noqa: S608
+        f" FROM {database.schema}{TABLE} WHERE workflow_uuid IN :ids"
+    ).bindparams(sa.bindparam("ids", expanding=True, type_=sa.Text()))
+    with database.engine.connect() as connection:
+        return {row[0]: tuple(row[1:]) for row in connection.execute(query, {"ids": workflow_ids})}
