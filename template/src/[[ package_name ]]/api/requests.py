@@ -2,13 +2,14 @@
 
 import re
 import uuid
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, FiniteFloat
+from pydantic import BaseModel, Field, FiniteFloat, model_validator
 
 from ..runs.task import Task
 from .auth import Caller
 
+_MOST_FIELDS = 32  # each unknown one is an error of its own, and tens of thousands hold the event loop
 MetadataValue = Annotated[str, Field(max_length=256)] | int | FiniteFloat | bool | None
 
 
@@ -29,6 +30,13 @@ class RunRequest(BaseModel, extra="forbid", strict=True):
     metadata: dict[Annotated[str, Field(max_length=64)], MetadataValue] | None = Field(
         None, max_length=16, description="labels of your own; they appear in the service's log line of this run"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_fields(cls, given: Any) -> Any:
+        if isinstance(given, dict) and len(given) > _MOST_FIELDS:
+            raise ValueError(f"a request has at most {_MOST_FIELDS} fields")
+        return given
 
     def task(self, caller: Caller) -> Task:
         return Task(

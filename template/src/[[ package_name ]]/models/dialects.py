@@ -10,7 +10,10 @@ from typing import Any
 
 from .refusals import Json, Unreadable, refusal_in
 
-_MOST_EXTRA = 65_536  # characters of a field that OpenAI does not have: the SDK and pydantic-ai copy it several times
+# The SDK and pydantic-ai copy fields that OpenAI does not have several times.
+_MOST_EXTRAS = 64  # of them in an object
+_MOST_EXTRA = 65_536  # characters of one
+MOST_CALLS = 128  # of tools in one answer
 _NO_WORD = ("", "null", "none")  # as a finish reason while the answer goes on, or as arguments if there are none
 # Known names; those that the functions below do not read (log probabilities, audio …) have no use in this service.
 _OF_ENVELOPE = {"id", "model", "created", "usage", "service_tier", "object", "choices", "error", "moderation"}
@@ -74,13 +77,13 @@ def message_of(choice: Json) -> Json:
     said = next((value for value in given if value and isinstance(value, dict | list | str)), {})
     said = said if isinstance(said, dict) else {"content": said}
     texts = {name: text for name in _TEXTS if (text := text_of(said.get(name)))}
-    calls = _objects(said.get("tool_calls")) + _objects(said.get("function_call"))  # the latter is the older form
+    calls = _objects(said.get("tool_calls")) or _objects(said.get("function_call"))  # the latter is the older form
     return {
         **_extras(said, _OF_MESSAGE),
         "role": "assistant",
         "content": None,
         **texts,
-        **({"tool_calls": [_call(call) for call in calls]} if calls else {}),
+        **({"tool_calls": [_call(call) for call in calls[:MOST_CALLS]]} if calls else {}),
     }
 
 
@@ -140,7 +143,8 @@ def _count(value: object) -> int:
 
 
 def _extras(data: Json, known: set[str]) -> Json:
-    return {name: value for name, value in data.items() if name not in known and _short(value)}
+    names = data.keys() - known
+    return {name: data[name] for name in names if _short(data[name])} if len(names) <= _MOST_EXTRAS else {}
 
 
 def _short(value: Any) -> bool:

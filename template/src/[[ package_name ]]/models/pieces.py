@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .dialects import choices_of, envelope, message_of, reason_of, rest_of
+from .dialects import MOST_CALLS, choices_of, envelope, message_of, reason_of, rest_of
 from .refusals import Json, refusal_in
 
 # pydantic-ai knows a thinking tag only as a text of its own; other tokenizers cut it, or send it with its neighbours.
 _TAG = re.compile(r"(</?think>)")
+MOST_TEXT = 65_536  # characters of a chunk; a longer one holds the event loop
 _TAG_BEGUN = re.compile(r"<(?:/(?:t(?:h(?:i(?:nk?)?)?)?)?|t(?:h(?:i(?:nk?)?)?)?)?\Z")
 
 
@@ -78,7 +79,8 @@ class Pieces:
             begun = _TAG_BEGUN.search(text)
             keep = begun.start() if begun else len(text) - ("\ud800" <= text[-1:] < "\udc00")
             text, self._held = text[:keep], text[keep:]
-        return [piece for piece in _TAG.split(text) if piece]
+        parts = _TAG.split(text)
+        return [part[at : at + MOST_TEXT] for part in parts for at in range(0, len(part), MOST_TEXT)]
 
     def _placed(self, calls: list[Json]) -> list[Json]:
         return [placed for call in calls if (placed := self._place(call))]
@@ -93,7 +95,7 @@ class Pieces:
             arguments = "" if found.repeats(call) else function["arguments"]
             found.arguments += arguments
             return {"index": self._calls.index(found), "function": {"arguments": arguments}} if arguments else None
-        if not function["name"]:
+        if not function["name"] or len(self._calls) == MOST_CALLS:
             return None  # a part of no call
         taken = any(one.id == call["id"] for one in self._calls)
         self._calls.append(_Call(index, call["id"], function["name"], function["arguments"]))

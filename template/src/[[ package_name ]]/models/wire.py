@@ -4,6 +4,7 @@ Here the service meets what servers make of the protocol: events that bend the r
 9.2), and bodies that are not what was asked for. `dialects.py` and `pieces.py` put their content into OpenAI's form.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -41,13 +42,15 @@ async def streamed(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     pieces = Pieces()
     try:
         async for event, data in _events(body):
-            if data.startswith(_DONE):
+            if data == _DONE:
                 for chunk in pieces.ending():
                     yield _event(chunk)
                 yield b"data: [DONE]\n\n"
                 return
             for told in _objects(data, event):
-                for chunk in pieces.chunks(told, event):
+                for number, chunk in enumerate(pieces.chunks(told, event)):
+                    if number:
+                        await asyncio.sleep(0)  # a long text: lets others run
                     yield _event(chunk)
     except Refused as error:
         yield _event(error.body(paid=pieces.begun))
@@ -59,11 +62,11 @@ async def streamed(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 async def _told(body: bytes) -> object:
     """The JSON of a whole answer, or what the events say that some servers send in its place."""
     if not _EVENTS.match(body):
-        return _parsed(body)
+        return _parsed(body.decode("utf-8-sig", "replace"))
     pieces = Pieces()
     chunks: list[Json] = []
     async for event, data in _events(_at_once(body)):
-        if data.startswith(_DONE):
+        if data == _DONE:
             return whole_of([*chunks, *pieces.ending()])
         chunks += [chunk for told in _objects(data, event) for chunk in pieces.chunks(told, event)]
     if not pieces.ended:
@@ -75,9 +78,9 @@ async def _at_once(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
 
-async def _events(stream: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, str]]:
-    """(event, data) of each event. One without data is none; a line of JSON is one, even without a blank line or a
-    field's name before it.
+async def _events(stream: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, object]]:
+    """(event, data) of each event: JSON's value, a text that is no JSON by itself, or the end mark. One without data is
+    none; a line of JSON is one, even without a blank line or a field's name before it.
     """
     event, data = "", list[str]()
     async for raw in _lines(stream):
@@ -87,11 +90,12 @@ async def _events(stream: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, str]
             event = value.strip()
         elif name in ("data", "error"):  # llama.cpp has a field called error
             event, text = "error" if name == "error" else event, value.strip()
-            if _begins_json(text) and not data and (text.startswith(_DONE) or _is_json(text)):
-                yield event, text
-                event = ""
-            else:
+            told = _DONE if text.startswith(_DONE) else _json(text) if _begins_json(text) and not data else None
+            if told is None:
                 data.append(text)
+            else:
+                yield event, told
+                event = ""
         elif _begins_json(line) or (line and data and _begins_json(data[0])):
             data.append(line)  # without a field: an error in the middle, or a whole answer that was not streamed
         elif not line:
@@ -104,7 +108,7 @@ async def _events(stream: AsyncIterator[bytes]) -> AsyncIterator[tuple[str, str]
 
 def _texts(lines: list[str]) -> list[str]:
     """The event's lines as one text, unless each line is JSON by itself: several events, sent as one."""
-    several = len(lines) > 1 and all(map(_is_json, filter(None, lines)))
+    several = len(lines) > 1 and all(_json(line) is not None for line in lines if line)
     return [line for line in lines if line] if several else [text] if (text := "\n".join(lines).strip()) else []
 
 
@@ -128,37 +132,42 @@ async def _lines(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield (rest.removeprefix(b"\xef\xbb\xbf") if first else rest).rstrip(b"\r")
 
 
-def _objects(text: str, event: str) -> Iterator[Json]:
+def _objects(data: object, event: str) -> Iterator[Json]:
     """The objects in an event's data: a server may send none (a ping, null) or a list of them.
 
     Raises:
         Refused: the data is the text of an error.
         Unreadable: it is broken.
     """
-    if event == "error" and not _begins_json(text):
-        raise Refused(text)
-    told = _parsed(text.encode()) if _begins_json(text) else None
-    yield from (one for one in (told if isinstance(told, list) else [told]) if isinstance(one, dict))
+    if isinstance(data, str):
+        if event == "error" and not _begins_json(data):
+            raise Refused(data)
+        data = _parsed(data) if _begins_json(data) else None
+    yield from (one for one in (data if isinstance(data, list) else [data]) if isinstance(one, dict))
 
 
 def _begins_json(text: str) -> bool:
     return text.startswith(("{", "["))
 
 
-def _is_json(text: str) -> bool:
+def _json(text: str) -> object:
+    """The value of a JSON text; None if it is broken, or null."""
     try:
-        json.loads(text, strict=False)
+        return _loads(text)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return None
 
 
-def _parsed(raw: bytes) -> object:
+def _parsed(text: str) -> object:
     try:
-        told = json.loads(raw.decode("utf-8-sig", "replace"), strict=False)
+        told = _loads(text)
     except ValueError as error:
         raise Unreadable(f"it is no JSON ({error})") from error
     return told[0] if isinstance(told, list) and len(told) == 1 else told  # as Google sends its errors
+
+
+def _loads(text: str) -> object:
+    return json.loads(text, strict=False)
 
 
 def _event(told: Json) -> bytes:
