@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Self
 
 from pydantic_ai.exceptions import AgentRunError, UnexpectedModelBehavior, UserError
-from pydantic_ai.messages import ModelResponseStreamEvent
+from pydantic_ai.messages import ModelResponseStreamEvent, TextPart
 from pydantic_ai.models import StreamedResponse
 
 from ..guard.exchange import Exchange
@@ -46,4 +46,11 @@ class _Events:
 
     async def __anext__(self) -> ModelResponseStreamEvent:
         with reading(self._seen):
-            return await anext(self._events)
+            event = await anext(self._events)
+            for said in (getattr(event, "part", None), getattr(event, "delta", None)):
+                text = (
+                    getattr(said, "content", "") if isinstance(said, TextPart) else getattr(said, "content_delta", "")
+                )
+                if not isinstance(text, str | None):  # pydantic-ai does not check what the SDK has not checked
+                    raise Unreadable(f"its text is a {type(text).__name__}")
+            return event

@@ -70,8 +70,9 @@ def _text(part: Any) -> str:
         return part.tool_name + part.args_as_json_str()
     if isinstance(part, BaseToolReturnPart):
         return part.model_response_str()
-    content = getattr(part, "content", None) or ""
-    return content if isinstance(content, str) else "".join(item for item in content if isinstance(item, str))
+    content = getattr(part, "content", None)
+    several = content if isinstance(content, Sequence) and not isinstance(content, str) else [content]
+    return "".join(item for item in several if isinstance(item, str))
 
 
 def _told(tokens: Any) -> int:
