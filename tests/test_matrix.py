@@ -13,7 +13,8 @@ every_choice = pytest.mark.parametrize("answers", MATRIX, ids=label)
 IMPORT_ALL = """
 import importlib, importlib.util, pkgutil, sys
 package = importlib.import_module(sys.argv[1])
-needs = {f"{package.__name__}.models.compatible": "openai"}  # imported where the provider's SDK is installed
+# Imported where the provider's SDK is installed.
+needs = dict.fromkeys((f"{package.__name__}.models.{name}" for name in ("compatible", "responses")), "openai")
 for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
     if importlib.util.find_spec(needs.get(module.name, "sys")):
         importlib.import_module(module.name)
