@@ -115,4 +115,4 @@ async def test_the_fallback_answers_and_the_log_has_the_words(start_service: Sta
     async with client_of(service) as client:
         answer = (await client.post("/v1/runs", json={"input": "hello"})).json()
     assert (answer["output"], answer["degraded"]) == ("You said: hello", True)
-    assert REMEDY in service.logs("model_misconfigured")[0]["advice"]
+    assert REMEDY in service.logged("model_misconfigured")["advice"]
