@@ -8,15 +8,16 @@ from pathlib import Path, PurePosixPath
 
 
 class Imports:
-    """Where the modules of a package were, and where they are in a folder that holds the new version."""
+    """Where the modules of a package were and are, in folders that hold the version before and the new one."""
 
-    def __init__(self, package: str, moves: Mapping[str, str], after: Path) -> None:
+    def __init__(self, package: str, moves: Mapping[str, str], before: Path, after: Path) -> None:
         self.package = package
         self.moved = {
             _module(old, helper=True): _module(new)
             for old, new in moves.items()
             if old.endswith(".py") and not PurePosixPath(old).name.startswith("test_")
         }
+        self.known = {_module(old, helper=True): (before / old).read_text() for old in moves if old.endswith(".py")}
         self.sources = {
             _module(path.relative_to(after).as_posix()): path.read_text()
             for root in ("src", "tests")
@@ -89,6 +90,8 @@ class Imports:
             return module, last
         if source not in self.moved or self._offers(source, name):
             return source, name
+        if not re.search(rf"\b{name}\b", self.known[source]):  # the team's own, which goes along with its module
+            return self.moved[source], name
         candidates = (f"{self.package}.toolkit", self.moved[source], *self.sources)
         return next((module for module in candidates if self._offers(module, name)), self.moved[source]), name
 

@@ -54,7 +54,7 @@ def update(project: Path, template: Path, answers: str) -> Report:
         rendered(template, "HEAD", now, answers, after)
         package = now["service_name"].replace("-", "_")
         moves = moves_between(template, last["_commit"], package, before, after)
-        imports = Imports(package, moves, after)
+        imports = Imports(package, moves, before, after)
         base, theirs = moved(repository.stored(before), moves), repository.stored(after)
     committed = repository.committed()
     ours = moved(committed, moves)

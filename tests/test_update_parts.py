@@ -52,23 +52,33 @@ def test_dependencies_that_both_have_added_at_one_place_are_both_there() -> None
 
 @pytest.fixture
 def imports(tmp_path: Path) -> Imports:
-    for path, text in {
+    before, after = tmp_path / "before", tmp_path / "after"
+    old = {
+        "src/it/outbound.py": "class Outbound: ...\nclass Unavailable: ...\n",
+        "src/it/guard.py": "class Guards: ...\n",
+        "src/it/models.py": "def guarded() -> None: ...\ndef routed() -> None: ...\n",
+        "tests/upstream.py": "class Upstream: ...\n",
+    }
+    new = {
         "src/it/guard/outbound.py": "class Outbound: ...\nclass Unavailable: ...\n",
         "src/it/guard/__init__.py": '__all__ = ["Guards"]\n',
         "src/it/toolkit/__init__.py": '__all__ = ["Deps", "Unavailable"]\n',
         "src/it/models/guarded.py": "def guarded() -> None: ...\n",
         "src/it/models/routing.py": "def routed() -> None: ...\n",
         "tests/support/upstream.py": "class Upstream: ...\n",
-    }.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
+        "tests/models/test_routing.py": "OURS = 1\n",
+    }
+    for folder, files in ((before, old), (after, new)):
+        for path, text in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
     moves = {
         "src/it/outbound.py": "src/it/guard/outbound.py",
         "src/it/guard.py": "src/it/guard/policy.py",
         "src/it/models.py": "src/it/models/guarded.py",
         "tests/upstream.py": "tests/support/upstream.py",
     }
-    return Imports("it", moves, tmp_path)
+    return Imports("it", moves, before, after)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +89,7 @@ def imports(tmp_path: Path) -> Imports:
         ("src/it/agent/tools/a.py", "from ...outbound import Unavailable", "from ...toolkit import Unavailable"),
         ("tests/agent/test_x.py", "from it.guard import Guards", "from it.guard import Guards"),
         ("tests/agent/test_x.py", "from it.models import routed", "from it.models.routing import routed"),
+        ("tests/agent/test_x.py", "from it.models import OURS", "from it.models.guarded import OURS"),
         ("tests/agent/test_x.py", "from it import outbound", "from it.guard import outbound"),
         ("tests/agent/test_x.py", "import it.outbound", "import it.guard.outbound"),
         ("tests/agent/test_x.py", 'patch("it.outbound.Outbound")', 'patch("it.guard.outbound.Outbound")'),
