@@ -9,8 +9,9 @@ from ..api.auth import Caller
 from ..errors import InvalidInput
 from ..queue import Tasks
 from ..queue.records import Page, Status, TaskId, TaskRequest, TaskView
+from .events import EventStream
 from .openapi import good, problems
-from .watchers import Watchers, Watching
+from .watchers import Watchers
 
 router = APIRouter(prefix="/v1/tasks", responses=problems())
 
@@ -60,7 +61,7 @@ async def cancel(request: Request, task_id: TaskId) -> TaskView:
 
 
 @router.get("/{task_id}/events", response_class=StreamingResponse, responses=problems(404) | good(streamed=True))
-async def events(request: Request, task_id: TaskId) -> Watching:
+async def events(request: Request, task_id: TaskId) -> EventStream:
     """Server-sent events: one `status` for each change, the last one with the answer or the error.
 
     A stream ends after LIMITS__WATCH_SECONDS, and when its key is no longer valid.
@@ -70,7 +71,8 @@ async def events(request: Request, task_id: TaskId) -> Watching:
     watchers: Watchers = request.app.state.watchers
     request.state.places.close()  # it waits from now on
     request.state.places.enter_context(watchers.places.taken(caller.tenant))
-    return Watching(watchers.events(first, caller, request.headers.get("authorization", "")))
+    told = watchers.events(first, caller, request.headers.get("authorization", ""))
+    return EventStream(told, told.aclose)
 
 
 def _tasks(request: Request) -> Tasks:

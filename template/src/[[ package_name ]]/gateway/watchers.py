@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager, suppress
 
 from fastapi.sse import format_sse_event
-from starlette.types import Receive, Scope, Send
 
 from ..api.auth import Caller, authenticated
 from ..api.limits import Places
@@ -15,7 +14,7 @@ from ..errors import ServiceError, Unauthenticated
 from ..queue import Tasks
 from ..queue.records import TaskView
 from ..service import Service
-from .events import SILENCE, EventStream
+from .events import SILENCE
 
 _LOOK_SECONDS = 0.5
 _CHECK_SECONDS = 1.0  # a stream's key and age
@@ -105,17 +104,3 @@ class Watchers:
                     watched = self._watched.get(place)
                     if watched and watched.stamp != stamp:
                         watched.becomes(stamp, await self._tasks.get(place[1], tenant=place[0]))
-
-
-class Watching(EventStream):
-    """A stream that is over with its response: Starlette closes nothing by itself."""
-
-    def __init__(self, events: AsyncGenerator[bytes]) -> None:
-        super().__init__(events)
-        self._events = events
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self._events.aclose()

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Self, TypeVar
 import structlog
 from fastapi import Header, Request, Response
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
 
 from ..api.idempotency import KEY_PATTERN, headers_for, run_once
 from ..config.settings import Settings
@@ -185,19 +184,4 @@ async def streamed(
         async for item in pieces:
             yield item
 
-    return _Stream(pieces, encode(items()), work.headers)
-
-
-class _Stream(EventStream):
-    """Server-sent events of a run, which ends with them, however they end: Starlette closes nothing by itself, and the
-    garbage collector's time may be minutes later."""
-
-    def __init__(self, pieces: Pieces, events: AsyncIterator[bytes], headers: dict[str, str]) -> None:
-        super().__init__(events, headers)
-        self._pieces = pieces
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self._pieces.close()
+    return EventStream(encode(items()), pieces.close, work.headers)
