@@ -45,10 +45,8 @@ class Forwarder:
 
     def stop(self) -> None:
         self._server.close()
-        for end in (end for pair in self._pairs for end in pair):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
+        for pair in self._pairs:
+            _close(pair)
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -60,6 +58,8 @@ class Forwarder:
                     client.close()
                     continue
                 self._pairs.append((client, server))
+                if self._server.fileno() < 0:  # `stop` may have looked at the pairs before
+                    _close((client, server))
                 threading.Thread(target=self._pass_on, args=(client, server), daemon=True).start()
                 threading.Thread(target=self._pass_back, args=(server, client), daemon=True).start()
 
@@ -79,6 +79,13 @@ class Forwarder:
                 if server not in self._dark:
                     client.sendall(data)
             client.shutdown(socket.SHUT_RDWR)
+
+
+def _close(pair: tuple[socket.socket, socket.socket]) -> None:
+    for end in pair:
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+        end.close()
 
 
 class Sentinels:
