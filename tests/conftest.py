@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 import pytest
 from copier import run_copy
@@ -31,13 +32,15 @@ def copier_template_paths() -> list[str]:
 def render(copier_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
     """Render a project with these answers; the same answers give the same project."""
     projects: dict[str, Path] = {}
+    one_at_a_time = Lock()
 
     def rendered(answers: Answers) -> Path:
         key = repr(sorted(answers.items()))
-        if key not in projects:
-            project = tmp_path_factory.mktemp(label(answers) or "project") / "my-agent"
-            run_copy(str(copier_template), project, data=answers, defaults=True, unsafe=True, quiet=True)
-            projects[key] = project
+        with one_at_a_time:
+            if key not in projects:
+                project = tmp_path_factory.mktemp(label(answers) or "project") / "my-agent"
+                run_copy(str(copier_template), project, data=answers, defaults=True, unsafe=True, quiet=True)
+                projects[key] = project
         return projects[key]
 
     return rendered
@@ -116,7 +119,7 @@ def _beside(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def own_tests(render: Render, user_environment: dict[str, str]) -> Iterator[dict[str, Future[str]]]:
-    """Runs the rendered projects' own tests, one project after another, in parallel with this suite."""
+    """Runs the rendered projects' own tests, two projects at a time, in parallel with this suite; they mostly wait."""
 
     def tested(name: str) -> str:
         answers, command = OWN_TESTS[name]
@@ -125,7 +128,7 @@ def own_tests(render: Render, user_environment: dict[str, str]) -> Iterator[dict
         said, report = project.run(*command), project.path / "chaos-report.md"
         return said + (report.read_text() if report.exists() else "")
 
-    with ThreadPoolExecutor(1) as executor:
+    with ThreadPoolExecutor(2) as executor:
         yield {name: executor.submit(tested, name) for name in OWN_TESTS}
 
 
