@@ -76,18 +76,20 @@ class Team:
         self.writes(f"{agent}/settings.py", '    greeting: str = Field("hello", description="ours")')
         self.writes("README.md", "Our own words.")
         self.writes("Makefile", "ours: ## Ours\n\t@echo ours")
-        self.writes("Dockerfile", "ENV OUR_REGION=eu", after="EXPOSE 8000")
+        [ports] = re.findall("^EXPOSE .*", (self.project / "Dockerfile").read_text(), re.M)
+        self.writes("Dockerfile", "ENV OUR_REGION=eu", after=ports)
         for file in (".env.example", ".github/workflows/ci.yml", ".gitlab-ci.yml"):
             if (self.project / file).exists():
                 self.writes(file, f"# Our line in {file}")
         [outbound] = self.project.glob("src/**/outbound.py")
-        self.writes(outbound.relative_to(self.project).as_posix(), "OUR_AGENT = True")
+        self.writes(outbound.relative_to(self.project).as_posix(), "\nOUR_AGENT = True")
         self.adds("tests/agent/test_loud.py", TEST)
         if (self.project / "src/my_agent/gateway").exists():
             self.adds("src/my_agent/gateway/reports.py", ROUTE)
             app = "src/my_agent/gateway/app.py"
             self.writes(app, "from .reports import router as reports", after="from .middleware import Admission")
-            self.writes(app, "    app.include_router(reports)", after="    app.include_router(_operations())")
+            [last] = re.findall(r"^    app\.include_router\(_?operations.*", (self.project / app).read_text(), re.M)
+            self.writes(app, "    app.include_router(reports)", after=last)
         self.needs("jinja2")
         self.deletes(*UNWANTED)
         self.commits()

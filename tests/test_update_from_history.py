@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ancient import with_ancient_past
 from answers import Answers
 from conftest import ROOT, Project, git
 from team import Team
@@ -21,12 +22,15 @@ def added(pattern: str) -> str:
 # Tests of the code that a team works in. All other files are as in a new service, whose tests run elsewhere.
 WORKED_IN = ("agent", "config", "toolkit", "unit")
 EVERY_DOOR: Answers = {"variants": ["gateway", "queue", "serverless"], "ci": "gitlab", "license": "MIT"}
-# From the first commit of each door, from the last one before the package had rooms, and from each release.
+# From the first commit of each door, from the last one before the package had rooms, and from each release. One is
+# made up: a clone without history has it too.
+ANCIENT = "made up"
 STARTS: dict[str, tuple[str, Answers]] = {
     "first gateway": (added("src/*/gateway/__init__.py"), {}),
     "first queue": (added("src/*/queue/worker.py*"), {"variants": ["queue"]}),
     "first serverless": (added("tests/serverless/*"), {"variants": ["serverless"], "secrets_source": "aws"}),
     "before rooms": (f"{added('src/*/toolkit/__init__.py*')}~1", EVERY_DOOR),
+    "ancient": (ANCIENT, {"variants": ["gateway", "queue"]}),
     **{tag: (tag, EVERY_DOOR) for tag in git(ROOT, "tag", "--list", "v*").split()},
 }
 
@@ -47,11 +51,14 @@ def service(request: pytest.FixtureRequest, history: Path, tmp_path_factory: pyt
     if version.strip("~1") == "":
         pytest.skip("this clone has no history")
     folder = tmp_path_factory.mktemp("updated")
-    project = made(history, version, answers, folder)
+    template = history
+    if version == ANCIENT:
+        template, version = with_ancient_past(history, folder)
+    project = made(template, version, answers, folder)
     team = Team(project)
     team.works()
     said = updated(project)
-    return Updated(team, project, said, made_afresh(history, project, folder))
+    return Updated(team, project, said, made_afresh(template, project, folder))
 
 
 def test_every_line_of_the_team_is_there(service: Updated) -> None:
