@@ -1,10 +1,10 @@
-"""How long `copier copy --defaults` of a local clone takes, beside two other generators of agent services."""
+"""How long `copier copy --defaults` of a local clone takes, beside two other generators, and `copier update`."""
 
 import shutil
 from functools import partial
 from pathlib import Path
 
-from timing import COPIER, environment, row, timed
+from timing import COPIER, environment, row, run, timed
 
 # Pinned, so that a ratio of today can be compared with one of tomorrow. Each gets its own throwaway environment.
 OTHERS = {
@@ -27,6 +27,7 @@ def measure(template: Path, folder: Path) -> None:
     copy: list[str | Path] = [commands / "copier", "copy", "--trust", "--defaults", "--quiet", template, target]
     wall, processor = timed(lambda: shutil.rmtree(target, ignore_errors=True), copy)
     row("copier copy --defaults", f"{wall:.2f} s", f"{processor:.2f} s CPU (to reach: 2.5 s)")
+    _update(commands, template, target)
     for name, (version, arguments) in OTHERS.items():
         try:
             commands = environment(folder / name, f"{name}=={version}")
@@ -45,6 +46,30 @@ def measure(template: Path, folder: Path) -> None:
             f"{wall / other:.2f} x",
             f"{processor / its_processor:.2f} x of its CPU (to reach: 0.25)",
         )
+
+
+def _update(commands: Path, template: Path, service: Path) -> None:
+    """The update of a service to a version that changes one of its pages."""
+    commit = ["-c", "user.name=T", "-c", "user.email=t@example.com", "commit", "--quiet", "--message", "feat: x"]
+    page = template / "template/docs/scale.md.jinja"
+    page.write_text(f"{page.read_text()}\nMore.\n")
+    run("git", "init", "--quiet", service)
+    for folder in (service, template):
+        run("git", "-C", folder, "add", "--all")
+        run("git", "-C", folder, *commit)
+    as_before = partial(run, "git", "-C", service, "reset", "--quiet", "--hard")
+    update: list[str | Path] = [
+        commands / "copier",
+        "update",
+        "--trust",
+        "--defaults",
+        "--quiet",
+        "--vcs-ref",
+        "HEAD",
+        service,
+    ]
+    wall, processor = timed(as_before, update, times=3)
+    row("copier update", f"{wall:.2f} s", f"{processor:.2f} s CPU (to reach: 10 s)")
 
 
 def empty(path: Path) -> None:
