@@ -24,8 +24,7 @@ CHOICES: dict[str, Callable[[Answers], bool]] = {
     r"gitlab": lambda answers: answers.get("ci") == "gitlab",
     r"import hvac|hashicorp": lambda answers: answers.get("secrets_source") == "vault",
     r"azure": lambda answers: answers.get("secrets_source") == "azure",
-    r"AWSSecrets": lambda answers: answers.get("secrets_source") == "aws",
-    r"secretsmanager": lambda answers: (
+    r"AWSSecrets|secretsmanager": lambda answers: (
         answers.get("secrets_source") == "aws" or "serverless" in answers.get("variants", [])
     ),
     r"GoogleSecret|gcp": lambda answers: answers.get("secrets_source") == "gcp",
