@@ -89,7 +89,8 @@ class AwsLambda:
         with sentences(self.function):
             state = self._reads.get_function_configuration(FunctionName=self.function)
             sent = self._writes.update_function_code(FunctionName=self.function, RevisionId=state["RevisionId"], **code)
-            self._reads.get_waiter("function_updated_v2").wait(FunctionName=self.function)
+            # Not function_updated_v2: it asks for the right to GetFunction, which gives the code away.
+            self._reads.get_waiter("function_updated").wait(FunctionName=self.function)
             # With the digest: code that somebody else has put there since is not published under our name.
             published = self._writes.publish_version(FunctionName=self.function, CodeSha256=sent["CodeSha256"])
             # With SnapStart this takes minutes: the snapshot is made now.
