@@ -17,6 +17,8 @@ HEADERS = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
 Json = dict[str, Any]
 
 V2 = event_of("POST", "/v1/runs", BODY.encode(), HEADERS)
+STAGED = event_of("POST", "/prod/v1/runs", BODY.encode(), HEADERS)
+STAGED["requestContext"]["stage"] = "prod"
 V1: Json = {
     "resource": "/{proxy+}",
     "path": "/v1/runs",
@@ -48,6 +50,15 @@ SHAPES = {
     "v2, plain body": {**V2, "body": BODY, "isBase64Encoded": False},
     "API Gateway v1": V1,
     "v1, base 64": {**V1, "body": base64.b64encode(BODY.encode()).decode(), "isBase64Encoded": True},
+    "v2, named stage": STAGED,
+    "v2, named stage and its own route": {**STAGED, "routeKey": "POST /v1/runs"},
+    "v2, base path of a domain": {
+        **event_of("POST", "/a/b/v1/runs", BODY.encode(), HEADERS),
+        "routeKey": "ANY /v1/{proxy+}",
+        "pathParameters": {"proxy": "runs"},
+    },
+    "v2, its own route": {**V2, "routeKey": "POST /v1/runs"},
+    "v1, base path of a domain": {**V1, "path": "/agents/v1/runs", "pathParameters": {"proxy": "v1/runs"}},
     "load balancer": ALB,
     "load balancer, multi-value headers": ALB_MULTI,
 }

@@ -13,7 +13,7 @@ from support.aws import Aws
 from support.functions import StartFunction, asked
 from support.pollers import ATTEMPTS, Mapping
 from support.processes import Upstream, command
-from support.runtime import Function
+from support.runtime import Function, event_of
 from support.waiting import eventually
 
 Json = dict[str, Any]
@@ -45,6 +45,15 @@ def test_a_task_is_stored_at_once_and_done_by_the_worker(api: Function, worker: 
     assert (done["status"], done["result"]["output"]) == ("completed", "You said: hello")
     [line] = eventually(lambda: worker.logs("task")[-1:], what="the task's line")
     assert line["outcome"] == "completed"
+
+
+def test_under_a_named_stage_location_leads_back_through_it(api: Function) -> None:
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+    event = event_of("POST", "/prod/v1/tasks", b'{"input": "hello", "id": "staged"}', headers)
+    event["requestContext"]["stage"] = "prod"
+    answer = api.invoke(event).result
+    assert answer["statusCode"] == 202, answer
+    assert {name.lower(): value for name, value in answer["headers"].items()}["location"] == "/prod/v1/tasks/staged"
 
 
 @pytest.mark.proves("reliability.idempotency")
