@@ -22,6 +22,8 @@ FULL: Answers = {
     "model_provider": "anthropic",
     "fallback_provider": "openai_compatible",
     "daily_cost_limit_usd": 12.5,
+    "slo_availability": 99.5,
+    "slo_latency_seconds": 2.75,
     "secrets_source": "vault",
     "ci": "gitlab",
     "image_registry": "localhost:5000/team_a/agents",

@@ -36,6 +36,8 @@ REFUSED: dict[str, list[object]] = {
     "model_provider": ["", "OpenAI", "none", "mistral"],
     "fallback_provider": ["", "openai", "mistral"],
     "daily_cost_limit_usd": ["", "ten", 0, -1, "nan", "inf", 1e9],
+    "slo_availability": ["", "three nines", 94.9, 100, 99.995, -1, "nan", "inf"],
+    "slo_latency_seconds": ["", "fast", 0, -1, 0.004, 3601, "nan", "inf"],
     "secrets_source": ["", "s3", "ENV"],
     "http": [False],
     "cloud_secrets": [True],

@@ -21,7 +21,7 @@ from .health import Health
 from .models.routing import Models
 from .runs.runner import Runner
 from .state import State, open_state
-from .telemetry import traces
+from .telemetry import metrics, traces
 from .telemetry.audit import Audit
 
 log = structlog.get_logger(__name__)
@@ -50,6 +50,7 @@ async def open_service(secrets: Secrets, audit_stream: TextIO | None = None) -> 
     async with AsyncExitStack() as stack:
         audit = Audit(settings.audit_file, audit_stream, required=settings.audit_required)
         stack.callback(audit.close)
+        metrics.observe_audit(lambda: bool(audit.trouble))
         guards = Guards(settings.guard)
         state = open_state(
             settings.state_url.get_secret_value(), guards, shared_breakers=settings.guard.shared_breakers

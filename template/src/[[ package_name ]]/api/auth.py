@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets as randomness
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 
 import structlog
 
@@ -60,6 +60,12 @@ def authenticated(settings: Settings, authorization: str) -> Caller:
 
 def expired(key: ClientKey) -> bool:
     return key.expires is not None and datetime.now(UTC).date() > date.fromisoformat(key.expires)
+
+
+def expiries(settings: Settings) -> dict[str, float]:
+    """The end of each key that has one, in seconds since 1970: it is valid until the end of its day (UTC)."""
+    days = {name: date.fromisoformat(key.expires) for name, key in settings.auth.keys.items() if key.expires}
+    return {name: datetime.combine(day + timedelta(1), time(), UTC).timestamp() for name, day in days.items()}
 
 
 def fingerprint(token: str) -> str:

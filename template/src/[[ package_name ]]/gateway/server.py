@@ -12,9 +12,11 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
-from ..api.auth import tell_if_open
+from ..api.auth import expiries, tell_if_open
 from ..config.listening import bound
 from ..config.settings import Settings
+from ..service import Service
+from ..telemetry import metrics
 from .connections import BoundedConnection
 from .descriptors import Descriptors
 
@@ -67,6 +69,12 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
+def _current(app: FastAPI, settings: Settings) -> Settings:
+    """The newest settings, or those of the start while the service is not open."""
+    service: Service | None = getattr(app.state, "service", None)
+    return service.secrets.settings if service else settings
+
+
 def serve(app: FastAPI, settings: Settings) -> None:
     """Serves until told to stop.
 
@@ -74,6 +82,7 @@ def serve(app: FastAPI, settings: Settings) -> None:
         SystemExit: with 1 when it could not start; the log says why.
     """
     tell_if_open(settings)
+    metrics.observe_keys(lambda: expiries(_current(app, settings)))
     sockets, descriptors = bound(settings.host, settings.port), Descriptors()
     if settings.operations.port is not None:
         inside = bound(settings.host, settings.operations.port)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from opentelemetry import metrics
 
 from ..errors import Overloaded
+from .records import Status
 
 _meter = metrics.get_meter("service")
 DEPTH = _meter.create_gauge("queue.depth", "", "Tasks that wait to be begun")
@@ -17,6 +18,14 @@ TASKS = _meter.create_counter("tasks", "", "Tasks that have ended, by outcome")
 TAKEOVERS = _meter.create_counter("tasks.takeovers", "", "Tasks that went on in another worker because theirs had died")
 
 SAMPLE_SECONDS = 1.0
+
+
+def count_from_zero() -> None:
+    """Sets every counter to zero: a rate needs a first value."""
+    TAKEOVERS.add(0)
+    for outcome in Status:
+        if outcome.final:
+            TASKS.add(0, {"outcome": outcome})
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Label values are bounded sets: never put an id, a URL or a client's text into on
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -18,13 +18,16 @@ from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetr
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+from .objectives import LATENCY_SECONDS
+
+SECONDS = tuple(sorted({0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, LATENCY_SECONDS}))
 TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576)
 
 _meter = metrics.get_meter("service")
 RUN_DURATION = _meter.create_histogram("agent.run.duration", "s", "Runs, by outcome")
 RUN_COST = _meter.create_counter("agent.cost.usd", "", "US dollars spent, by model and tenant")
 RUN_COST_UNKNOWN = _meter.create_counter("agent.cost.unknown", "", "Calls of a model without a known price")
+BUDGET_USD = _meter.create_gauge("budget.usd_per_day", "", "US dollars that a tenant may spend in a day")
 USAGE_ESTIMATED = _meter.create_counter("agent.usage.estimated", "", "Calls with estimated tokens, by model")
 MODEL_TOKENS = _meter.create_histogram(
     "gen_ai.client.token.usage", "{token}", "Tokens of model requests", explicit_bucket_boundaries_advisory=TOKENS
@@ -51,6 +54,8 @@ def setup(resource: Resource) -> MeterProvider:
         readers, resource, views=[View(instrument_name="*.duration", aggregation=buckets)], shutdown_on_exit=False
     )
     metrics.set_meter_provider(provider)
+    for sink in ("stdout", "audit"):
+        SINK_DROPPED.add(0, {"sink": sink})  # a rate needs a first value
     return provider
 
 
@@ -94,6 +99,13 @@ def model_cost(model: str, tenant: str, usd: float | None, *, estimated: bool) -
         USAGE_ESTIMATED.add(1, {"model": model})
 
 
+def count_models_from_zero(names: Sequence[str]) -> None:
+    """Sets the counters of these models to zero: a rate needs a first value."""
+    for name in names:
+        RUN_COST_UNKNOWN.add(0, {"model": name})
+        USAGE_ESTIMATED.add(0, {"model": name})
+
+
 @contextmanager
 def model_operation(provider: str, model: str) -> Generator[None]:
     """Times an attempt at a model, by the GenAI semantic conventions."""
@@ -110,8 +122,21 @@ def model_operation(provider: str, model: str) -> Generator[None]:
 
 def observe_breakers(states: Callable[[], Mapping[str, int]]) -> None:
     """`dependency_breaker_state`: 0 closed, 1 half-open, 2 open."""
+    _observe("dependency.breaker.state", "0 closed, 1 half-open, 2 open", "dependency", states)
 
+
+def observe_audit(failing: Callable[[], bool]) -> None:
+    """`sink_failing`: 1 while the audit trail cannot be written."""
+    _observe("sink.failing", "1 while entries cannot be written", "sink", lambda: {"audit": int(failing())})
+
+
+def observe_keys(expiries: Callable[[], Mapping[str, float]]) -> None:
+    """`auth_key_expiry_timestamp_seconds`: when each key of a client ends, in seconds since 1970."""
+    _observe("auth.key.expiry.timestamp.seconds", "When the key ends, in seconds since 1970", "key", expiries)
+
+
+def _observe(name: str, description: str, label: str, values: Callable[[], Mapping[str, float]]) -> None:
     def read(_: CallbackOptions) -> Iterable[Observation]:
-        return [Observation(value, {"dependency": name}) for name, value in states().items()]
+        return [Observation(value, {label: name}) for name, value in values().items()]
 
-    _meter.create_observable_gauge("dependency.breaker.state", [read], "", "0 closed, 1 half-open, 2 open")
+    _meter.create_observable_gauge(name, [read], "", description)

@@ -1,0 +1,94 @@
+"""The alert rules: each fires and is silent when it should, reads metrics that exist, and is in the runbook."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.monitored import JOB, Monitored
+from support.processes import Redis, Upstream
+from support.prometheus import FOLDER, Prometheus, metrics_of, promtool, rules, yaml
+from support.waiting import eventually
+
+pytestmark = pytest.mark.proves("observe.alerts")
+
+ALERTS = {alert["alert"]: alert for alert in rules("alert")}
+RUNBOOK = FOLDER.parents[1] / "docs" / "runbook.md"
+CASES = [FOLDER / name for name in ("alerts.test.yaml", "slo.test.yaml")]
+
+each_alert = pytest.mark.parametrize("name", sorted(ALERTS))
+
+
+@pytest.fixture(scope="module")
+def exported(
+    shared_upstream: Upstream, shared_redis: Redis, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[set[str]]:
+    """The names of what Prometheus has of a service that has worked and failed."""
+    folder = tmp_path_factory.mktemp("monitored")
+    service = Monitored(shared_upstream, shared_redis, folder)
+    prometheus = Prometheus(folder, JOB, service.targets, FOLDER / "alerts.yaml")
+    service.works()
+    for objective in ("availability", "latency"):  # the latter only if a bucket ends at the objective
+        recorded = f"slo_{objective}:errors:ratio_rate5m"
+        eventually(lambda recorded=recorded: prometheus.query(recorded), within=30, what=f"{recorded} has a value")  # type: ignore[misc]
+    yield prometheus.names()
+    prometheus.stop()
+    service.stop()
+
+
+def test_the_rules_are_valid() -> None:
+    promtool("check", "rules", "alerts.yaml")
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)
+def test_each_alert_fires_and_is_silent_when_it_should(path: Path) -> None:
+    promtool("test", "rules", path)
+
+
+@each_alert
+def test_it_is_shown_firing_and_silent(name: str) -> None:
+    wanted = f'ALERTS{{alertname="{name}",alertstate="firing"}}'
+    shown = [bool(check["exp_samples"]) for check in checks() if check["expr"] == wanted]
+    assert {True, False} == set(shown)
+
+
+@each_alert
+def test_it_says_what_happens_and_where_the_runbook_has_it(name: str) -> None:
+    alert = ALERTS[name]
+    assert alert["labels"]["severity"] in ("page", "ticket")
+    assert set(alert["annotations"]) == {"summary", "impact", "runbook_url"}
+    assert alert["annotations"]["runbook_url"] == f"docs/runbook.md#{name.lower()}"
+    section = re.search(rf"^### {name}\n(.*?)(?=^##|\Z)", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert section, f"docs/runbook.md has no section {name}"
+    for question in ("What it means", "How to see it", "What to do", "How to know that it worked"):
+        assert f"**{question}.**" in section[1], f"{name}: {question}?"
+
+
+def test_the_runbook_has_no_section_of_an_alert_that_is_not_there() -> None:
+    sections = re.findall(r"^### ([A-Z]\w+)$", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(sections) == sorted(ALERTS)
+
+
+@each_alert
+def test_its_metrics_are_exported(name: str, exported: set[str]) -> None:
+    assert metrics_of(ALERTS[name]["expr"]) - exported == set()
+
+
+def test_the_objectives_metrics_are_exported(exported: set[str]) -> None:
+    assert set().union(*(metrics_of(rule["expr"]) for rule in rules("record"))) - exported == set()
+
+
+def test_all_rules_are_about_this_service() -> None:
+    for rule in rules("alert") + rules("record"):
+        selectors = re.findall(r"\{[^}]*\}", rule["expr"])
+        assert selectors
+        assert all(f'job="{JOB}"' in selector for selector in selectors), rule
+
+
+def checks() -> list[dict[str, Any]]:
+    tests = [test for path in CASES for test in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"]]
+    return [check for test in tests for check in test["promql_expr_test"]]
