@@ -10,7 +10,7 @@ import pytest
 
 from conftest import KEY, StartService, client_of
 from support.figures import Row
-from support.processes import Json, Service, Upstream
+from support.processes import Json, Redis, Service, Upstream
 from support.scenario import NEVER_OPENS
 from support.waiting import becomes
 
@@ -102,3 +102,39 @@ async def test_everything_at_once(usage: str | None, start_service: StartService
     row.shows(upstream_counts=f"{real} tokens", we_booked=ours, off=f"{100 * (ours / real - 1):+.1f}%")
     assert abs(ours / real - 1) < 0.2
     assert service.metric("gen_ai_client_token_usage_sum") == ours, "log and metric say the same"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_a_run_whose_process_is_killed_in_the_model_call(
+    stream: bool, start_service: StartService, upstream: Upstream, own_redis: Redis, row: Row
+) -> None:
+    """Nobody can say any more what it took: its reservation is booked, once, and the day ends earlier by it."""
+    settings = {
+        "STATE_URL": own_redis.url,
+        "BUDGET__TOKENS_PER_RUN": 2_000,
+        "BUDGET__TOKENS_PER_DAY": 2_500,
+        "GUARD__ATTEMPTS": 1,
+        **NEVER_OPENS,
+    }
+    killed, others = start_service(**settings), [start_service(**settings) for _ in range(2)]
+    upstream.plays({"fault": "hang"})
+    async with client_of(killed, KEY) as client:
+        asked = asyncio.create_task(ask(client, stream=stream))
+        await becomes(lambda: upstream.attempts() == 1, what="the model works")
+        killed.kill()
+        await asyncio.gather(asked, return_exceptions=True)
+    upstream.plays(by_characters=True, answer="yes")
+    _hold_is_over(own_redis)
+    async with client_of(others[0], KEY) as one, client_of(others[1], KEY) as two:
+        statuses = await asyncio.gather(*[ask(client) for client in (one, two) * 4])
+    lapsed = sum(service.metric("agent_budget_lapsed_total") for service in others)
+    row.shows(booked_for_the_killed_run=f"{lapsed:g} tokens", answers_after_it=statuses.count(200))
+    assert lapsed == 2_000
+    assert 0 < statuses.count(200) < 4, "500 tokens were left"
+
+
+def _hold_is_over(redis: Redis) -> None:
+    """As it is 30 seconds after the run's deadline."""
+    held = next(word for word in redis.say("KEYS *:held").split() if word.endswith(":held"))
+    member = redis.say(f"ZRANGE {held} 0 0").split("\r\n")[2]
+    assert redis.say(f'ZINCRBY {held} -3600000 "{member}"')

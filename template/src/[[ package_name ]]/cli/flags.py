@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing, closing
+from contextlib import aclosing
 
 import typer
 
@@ -12,8 +12,7 @@ from ..guard import Guards
 from ..runs.flags import NAMES, Flags
 from ..state import open_state
 from ..telemetry import logs
-from ..telemetry.audit import Audit
-from .terminal import fail, operator, settings
+from .terminal import fail, operator, settings, trail
 
 flags_app = typer.Typer(help="Switches that all replicas follow.", no_args_is_help=True)
 
@@ -38,8 +37,8 @@ def flags_set(name: str, value: str) -> None:
     async def write(chosen: Flags) -> None:
         await chosen.set(name, value)
 
-    _with_flags(write)
-    with closing(Audit(os.environ.get("AUDIT_FILE"), sys.stderr)) as audit:
+    with trail(os.environ.get("AUDIT_FILE")) as audit:
+        _with_flags(write)
         audit.record("flag.set", actor=operator(), outcome="ok", flag=name, value=value)
     typer.echo(f"{name}={value}")
 

@@ -2,8 +2,6 @@
 
 import json
 import os
-import sys
-from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -11,8 +9,7 @@ from pydantic import ValidationError
 
 from ..api.auth import fingerprint, new_key
 from ..config.clients import ClientKey
-from ..telemetry.audit import Audit
-from .terminal import fail, operator
+from .terminal import fail, operator, trail
 
 keys_app = typer.Typer(help="API keys of clients.", no_args_is_help=True)
 
@@ -33,7 +30,7 @@ def keys_new(
     except ValidationError as error:
         wrong = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
         fail(f"{wrong}. A tenant has up to 64 letters, digits, dots, dashes, underscores; a date is YYYY-MM-DD.", 2)
-    with closing(Audit(os.environ.get("AUDIT_FILE"), sys.stderr)) as audit:
+    with trail(os.environ.get("AUDIT_FILE")) as audit:
         audit.record("key.new", actor=operator(), outcome="ok", key=name)
     typer.echo(f"key (not shown again): {key}")
     typer.echo(f"add to AUTH__KEYS:     {json.dumps({name: entry.model_dump(exclude_defaults=True)})}")

@@ -1,8 +1,9 @@
-"""Shared by all commands: loading the settings, failing with a message, telemetry, the operator's name."""
+"""Shared by all commands: settings, failing with a message, telemetry, the operator's name, the audit trail."""
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import sys
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import NoReturn
 
 import typer
@@ -12,6 +13,9 @@ from ..config import loading
 from ..config.secrets import Secrets
 from ..config.settings import Settings
 from ..telemetry import running
+from ..telemetry.audit import Audit
+
+_TRAIL_SECONDS = 2.0
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -38,3 +42,18 @@ def telemetry_of(secrets: Secrets) -> AbstractContextManager[object]:
 
 def operator() -> str:
     return os.environ.get("USER", "unknown")
+
+
+@contextmanager
+def trail(path: str | None, *, required: bool = False) -> Generator[Audit]:
+    """The audit trail of a command; tells if it lacks the command's record, and fails then if it is `required`."""
+    try:
+        audit = Audit(path, sys.stderr, required=required)
+    except OSError as error:
+        fail(f"The audit trail cannot be opened, so nothing was done: {error}", 1)
+    with closing(audit):
+        yield audit
+        if not audit.flush(_TRAIL_SECONDS):
+            typer.echo(f"It is done, but the audit trail has no record of it: {audit.trouble}", err=True)
+            if required:
+                raise typer.Exit(1)

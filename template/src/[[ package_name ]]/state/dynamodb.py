@@ -90,19 +90,22 @@ class DynamoDBStore:
         put = None if new is None else entry(key, new, ttl)
         return (await self._write(f"#value IN (:old, :new) AND {LIVES}", given, key=key, put=put))[0]
 
-    async def reserve(self, account: str, holder: str, amount: Amount, limit: Amount, ttl: float) -> Reserved:
+    async def reserve(
+        self, account: str, holder: str, amount: Amount, limit: Amount, ttl: float
+    ) -> tuple[Reserved, Amount]:
         """Where others come first each time, the answer is `wait`: their bookings are what it waits for."""
         latest, attempt = time.monotonic() + BUSY_SECONDS, 0
         while time.monotonic() < latest:
             item = await self._read(account)
             now = time.time()
             books = account_of(item, now)
-            answer = books.reserve(holder, amount, limit, now, ttl)
-            if answer != "held" or await self._renew(item, item_of_account(account, books)):
-                return answer
+            answer, lapsed = books.reserve(holder, amount, limit, now, ttl)
+            unchanged = answer != "held" and lapsed == Amount()
+            if unchanged or await self._renew(item, item_of_account(account, books)):
+                return answer, lapsed
             await sleep(_jitter.uniform(0, min(LONGEST_PAUSE, 0.005 * 2**attempt)))
             attempt += 1
-        return "wait"
+        return "wait", Amount()
 
     async def settle(self, account: str, holder: str, spent: Amount, ttl: float) -> None:
         """Adds to what is there, so that no other booking can get in its way."""

@@ -35,6 +35,7 @@ class State:
         self._local = MemoryStore()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._owed: dict[tuple[str, str], tuple[Amount, float]] = {}  # account, holder → what was spent, and its ttl
+        self._held: set[tuple[str, str]] = set()  # reservations of this process that the shared store may hold
         self._outage = ""
         self._pause, self._back_since = PAUSE_SECONDS, float("-inf")
         self.store = store
@@ -70,17 +71,28 @@ class State:
         return await self._do(lambda store: store.replace(self._prefix + key, old, new, ttl))
 
     async def reserve(self, account: str, holder: str, amount: Amount, limit: Amount, ttl: float) -> Reserved:
-        return await self._do(lambda store: store.reserve(self._prefix + account, holder, amount, limit, ttl))
+        account = self._prefix + account
+        if self.shared:
+            self._held.add((account, holder))
+        answer, lapsed = await self._do(lambda store: store.reserve(account, holder, amount, limit, ttl))
+        if answer != "held":
+            self._held.discard((account, holder))
+        if lapsed != Amount():
+            metrics.BUDGET_LAPSED.add(lapsed.tokens)
+            log.warning("reservation_lapsed", account=account, tokens=lapsed.tokens, micro_usd=lapsed.micro_usd)
+        return answer
 
     async def settle(self, account: str, holder: str, spent: Amount, ttl: float) -> None:
         """Books in this process's memory during an outage, and in the shared store as soon as it is back."""
-        account, tried = self._prefix + account, self.shared
+        account = self._prefix + account
+        known = self.shared or (account, holder) in self._held
+        self._held.discard((account, holder))
 
         async def settle(store: Store) -> None:
             await store.settle(account, holder, spent, ttl)
             if store is self._local and self.store is not None:
-                # A settlement that was tried may have been booked: its holder tells. Others are added up.
-                debt = account, holder if tried else self._outage
+                # The shared store may hold the reservation, or have booked this: the holder tells. Others are added up.
+                debt = account, holder if known else self._outage
                 self._owed[debt] = spent + self._owed.get(debt, (Amount(), ttl))[0], ttl
 
         await self._do(settle)

@@ -43,7 +43,9 @@ class MemoryStore:
             await self.set(key, new, ttl)
         return True
 
-    async def reserve(self, account: str, holder: str, amount: Amount, limit: Amount, ttl: float) -> Reserved:
+    async def reserve(
+        self, account: str, holder: str, amount: Amount, limit: Amount, ttl: float
+    ) -> tuple[Reserved, Amount]:
         now = time.monotonic()
         for name in [name for name, old in self._accounts.items() if old.expires < now]:
             del self._accounts[name]

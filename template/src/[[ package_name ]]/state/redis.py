@@ -7,7 +7,7 @@ from redis.exceptions import RedisError
 
 from . import refusals, scripts
 from .connections import SECONDS, Client
-from .store import MINUTE, Amount, Reserved, Window
+from .store import ACCOUNT_SECONDS, MINUTE, Amount, Reserved, Window
 
 SETTLED_SECONDS = 600.0  # for so long, a repeated settlement is recognised and books nothing
 
@@ -58,10 +58,13 @@ class RedisStore:
     async def replace(self, key: str, old: bytes, new: bytes | None, ttl: float) -> bool:
         return bool(await self._replace(keys=[key], args=[old, new or b"", _ms(ttl)]))
 
-    async def reserve(self, account: str, holder: str, amount: Amount, limit: Amount, ttl: float) -> Reserved:
+    async def reserve(
+        self, account: str, holder: str, amount: Amount, limit: Amount, ttl: float
+    ) -> tuple[Reserved, Amount]:
         amounts = [amount.tokens, amount.micro_usd, limit.tokens, limit.micro_usd]
-        answer = await self._reserve(keys=_account(account), args=[holder, *amounts, _ms(ttl)])
-        return cast(Reserved, answer.decode())
+        arguments = [holder, *amounts, _ms(ttl), _ms(ACCOUNT_SECONDS)]
+        answer, tokens, micro_usd = await self._reserve(keys=_account(account), args=arguments)
+        return cast(Reserved, answer.decode()), Amount(tokens, micro_usd)
 
     async def settle(self, account: str, holder: str, spent: Amount, ttl: float) -> None:
         amounts = [spent.tokens, spent.micro_usd]

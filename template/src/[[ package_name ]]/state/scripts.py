@@ -20,27 +20,44 @@ if ARGV[2] == '' then redis.call('DEL', KEYS[1]) else redis.call('SET', KEYS[1],
 return 1
 """
 
-# A reservation is a member `holder tokens micro_usd` of a sorted set; its score is the time when it lapses. A second
-# sorted set holds the holders that have settled.
+# A reservation is a member `holder tokens micro_usd` of a sorted set; its score is the time when it lapses, and 0 once
+# it has lapsed and is reported: it counts as spent then (see ledger.py). A second sorted set holds the holders that
+# have settled.
 RESERVE = """
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-redis.call('ZREM', KEYS[2], ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3])
-redis.call('ZREM', KEYS[3], ARGV[1])
-local tokens = tonumber(redis.call('HGET', KEYS[1], 'tokens') or 0)
-local micro_usd = tonumber(redis.call('HGET', KEYS[1], 'micro_usd') or 0)
-if tokens >= tonumber(ARGV[4]) or micro_usd >= tonumber(ARGV[5]) then return 'spent' end
-local held = redis.call('ZRANGE', KEYS[2], 0, -1)
-for _, member in ipairs(held) do
-  local t, u = string.match(member, ' (%d+) (%d+)$')
-  tokens, micro_usd = tokens + t, micro_usd + u
+local function booked(name) return tonumber(redis.call('HGET', KEYS[1], name) or 0) end
+local spent = {booked('tokens'), booked('micro_usd')}
+local new, taken, others = {0, 0}, {0, 0}, 0
+local function add(sum, t, u) sum[1], sum[2] = sum[1] + t, sum[2] + u end
+local held = redis.call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES')
+for i = 1, #held, 2 do
+  local holder, t, u = string.match(held[i], '^(.*) (%d+) (%d+)$')
+  local lapses, own = tonumber(held[i + 1]), holder == ARGV[1]
+  if lapses <= now then
+    add(spent, t, u)
+    if lapses > 0 then add(new, t, u) end
+    if own then
+      redis.call('HINCRBY', KEYS[1], 'tokens', t)
+      redis.call('HINCRBY', KEYS[1], 'micro_usd', u)
+      redis.call('PEXPIRE', KEYS[1], ARGV[7])
+    elseif lapses > 0 then
+      redis.call('ZADD', KEYS[2], 0, held[i])
+    end
+  elseif not own then
+    add(taken, t, u)
+    others = others + 1
+  end
+  if own then redis.call('ZREM', KEYS[2], held[i]) end
 end
-local full = tokens + ARGV[2] > tonumber(ARGV[4]) or micro_usd + ARGV[3] > tonumber(ARGV[5])
-if #held > 0 and full then return 'wait' end
+redis.call('ZREM', KEYS[3], ARGV[1])
+local limit = {tonumber(ARGV[4]), tonumber(ARGV[5])}
+if spent[1] >= limit[1] or spent[2] >= limit[2] then return {'spent', new[1], new[2]} end
+add(taken, spent[1] + ARGV[2], spent[2] + ARGV[3])
+if others > 0 and (taken[1] > limit[1] or taken[2] > limit[2]) then return {'wait', new[1], new[2]} end
 redis.call('ZADD', KEYS[2], now + ARGV[6], ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3])
-redis.call('PEXPIRE', KEYS[2], ARGV[6])
-return 'held'
+redis.call('PEXPIRE', KEYS[2], ARGV[6] + ARGV[7])
+return {'held', new[1], new[2]}
 """
 
 SETTLE = """

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 MINUTE = 60.0  # seconds
+ACCOUNT_SECONDS = 2 * 86_400.0  # for so long, an account outlives its last reservation
 Reserved = Literal["held", "wait", "spent"]
 
 
@@ -45,10 +46,13 @@ class Store(Protocol):
         """
         ...
 
-    async def reserve(self, account: str, holder: str, amount: Amount, limit: Amount, ttl: float) -> Reserved:
-        """Holds `amount` until it is settled or `ttl` is over.
+    async def reserve(
+        self, account: str, holder: str, amount: Amount, limit: Amount, ttl: float
+    ) -> tuple[Reserved, Amount]:
+        """Holds `amount` until it is settled. If it is not settled within `ttl`, it counts as spent.
 
-        `wait` when it would fit if others, who hold theirs, spent less; `spent` when the limit is reached.
+        `wait` when it would fit if the other holders spent less; `spent` when the limit is reached. The second result
+        is the sum of the account's reservations that have lapsed and that no earlier call has reported.
         """
         ...
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
 
-from conftest import OTHER_KEY, client_of, settings_for
+from conftest import OTHER_KEY, StartService, client_of, settings_for
 from support.fleet import TWO_CALLS, Fleet
-from support.processes import Json, Service, Upstream
+from support.processes import Json, Service, Upstream, call, command
+from support.waiting import becomes
 
 # The database makes no difference here; test_tasks.py has both.
 pytestmark = pytest.mark.parametrize("shared_fleet", ["sqlite"], indirect=True)
@@ -192,3 +194,19 @@ async def test_a_model_without_a_batch_api_refuses_tasks_that_want_it(tasks: htt
     assert (await tasks.get("/v1/tasks/refused")).status_code == 404
     response = await tasks.post("/v1/tasks", json={"input": "hello", "urgency": "batch", "conversation_id": "one"})
     assert response.status_code == 422
+
+
+@pytest.mark.proves("security.audit")
+async def test_no_task_is_stored_while_a_required_audit_trail_cannot_be_written(
+    queue: Fleet, start_service: StartService, tmp_path: Path
+) -> None:
+    trail = {"QUEUE__DATABASE_URL": queue.url, "AUDIT_FILE": "/dev/full", "AUDIT__REQUIRED": True}
+    gateway = start_service(**trail)
+    async with client_of(gateway) as tasks:
+        await submitted(tasks)  # the first one cannot know yet
+        await becomes(lambda: call("GET", f"{gateway.url}/readyz")[0] == 503, what="it is not ready")
+        refused = await tasks.post("/v1/tasks", json={"input": "hello", "id": "refused"})
+        assert (refused.status_code, refused.json()["type"]) == (503, "urn:problem:audit-unavailable")
+        assert (await tasks.get("/v1/tasks/refused")).status_code == 404
+    told = command("submit", "hello", folder=tmp_path, **trail)
+    assert (told.returncode, "audit trail" in told.stderr) == (1, True), told.stderr

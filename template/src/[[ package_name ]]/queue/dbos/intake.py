@@ -14,8 +14,9 @@ import structlog
 from opentelemetry import context, metrics, propagate
 from pydantic import ValidationError
 
-from ...errors import InvalidInput, Overloaded, ServiceError, StateUnavailable
+from ...errors import InvalidInput, ServiceError
 from ...guard.outbound import Unavailable
+from .. import patience
 from ..records import TaskRequest
 from .broker import Broker, HandedBack, Message
 from .tasks import Tasks
@@ -98,7 +99,9 @@ class Intake:
         while not self._stopping.is_set():
             try:
                 return await act()
-            except (Overloaded, StateUnavailable, Unavailable) as error:
+            except (ServiceError, Unavailable) as error:
+                if isinstance(error, ServiceError) and not patience.worth_another(error):
+                    raise
                 log.warning("intake_waits", place=self._place, error=type(error).__name__)
                 await self._pause(_PAUSE_SECONDS)
         raise HandedBack

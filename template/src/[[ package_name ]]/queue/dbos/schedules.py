@@ -9,7 +9,8 @@ from dbos import DBOS, ScheduleInput, error
 
 from ...config.loading import SettingsError
 from ...config.queue import Schedule
-from ...errors import Overloaded, StateUnavailable
+from ...errors import ServiceError
+from .. import patience
 from ..records import TaskRequest
 from .tasks import Tasks
 
@@ -39,14 +40,16 @@ class Schedules:
     async def submit(self, moment: datetime, name: str, schedule: Schedule) -> None:
         """Submits the task of a schedule at a moment. Its id says both, so that all workers submit the same task.
 
-        A time that meets a full queue, or a database that is away, is not lost: its task is submitted later.
+        A time that meets a passing failure, such as a full queue, is not lost: its task is submitted later.
         """
         request = TaskRequest(input=schedule.input, id=f"{name}-{moment:%Y%m%dT%H%M%SZ}")
         while True:
             try:
                 await self._tasks.submit(request, tenant=schedule.tenant, actor="schedule")
                 return
-            except (Overloaded, StateUnavailable) as error:
+            except ServiceError as error:
+                if not patience.worth_another(error):
+                    raise
                 log.warning("schedule_waits", name=name, at=moment.isoformat(), error=error.slug)
                 await asyncio.sleep(_PAUSE_SECONDS)
 

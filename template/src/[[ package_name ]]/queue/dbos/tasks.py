@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from ...config.settings import Settings
 from ...errors import Conflict, DeadlineExceeded, StateUnavailable
 from ...models.routing import Models
+from ...runs.accounts import check_audit
 from ...runs.inputs import clean_input
 from ...telemetry.audit import Audit
 from .. import meters
@@ -52,11 +53,13 @@ class Tasks(Queries):
         """Stores a task. The result is the task, and whether it was there already.
 
         Raises:
+            AuditUnavailable: nothing is stored, because no trail would have it.
             InvalidInput: nothing is stored.
             Conflict: the id belongs to another request.
             Overloaded: QUEUE__MAX_DEPTH tasks are waiting, or as many delayed ones.
             StateUnavailable: the database cannot be reached; nothing is stored.
         """
+        check_audit(self._audit)
         clean_input(request.input, self._settings.run.max_input_chars)
         if request.urgency == "batch" and self._models:
             check_batch_api(self._models)
@@ -110,7 +113,9 @@ class Tasks(Queries):
         Raises:
             NotFound: also for another tenant's task.
             Conflict: it is neither failed nor dead.
+            AuditUnavailable: see `submit`.
         """
+        check_audit(self._audit)
         known = await self._known(tenant, task_id)
         if (view := view_of(known)).status not in (Status.FAILED, Status.DEAD):
             raise Conflict(f"Task {task_id} is {view.status}; only failed and dead tasks can be retried.")

@@ -10,6 +10,7 @@ from ...config.settings import Settings
 from ...errors import Conflict, NotFound, StateUnavailable
 from ...guard import BulkheadFull, CircuitOpen, Guards
 from ...guard.aws import AwsError, transient
+from ...runs.accounts import check_audit
 from ...runs.inputs import clean_input
 from ...service import Service
 from ...telemetry.audit import Audit
@@ -37,11 +38,13 @@ class Tasks:
         """Stores a task and sends its message. The result is the task, and whether it was there already.
 
         Raises:
+            AuditUnavailable: nothing is stored, because no trail would have it.
             InvalidInput: nothing is stored.
             Conflict: the id belongs to another request.
             Overloaded: QUEUE__MAX_DEPTH tasks are waiting.
             StateUnavailable: AWS cannot be reached.
         """
+        check_audit(self._audit)
         clean_input(request.input, self._settings.run.max_input_chars)
         spec, now = Spec.of(request, tenant=tenant, actor=actor), now_ms()
         stored = spec.model_dump_json()
@@ -126,7 +129,9 @@ class Tasks:
         Raises:
             NotFound: also for another tenant's task.
             Conflict: it is neither failed nor dead.
+            AuditUnavailable: see `submit`.
         """
+        check_audit(self._audit)
         known = await self._known(tenant, task_id)
         status = self.view(known).status
         afresh: Row | None = known
