@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from conftest import KEY, StartService, client_of
-from support.processes import Json, Service, Upstream
+from support.processes import Json, Redis, Service, Upstream
 from support.waiting import becomes
 
 Client = httpx2.AsyncClient
@@ -170,3 +170,47 @@ async def test_a_run_that_was_left_behind_is_finished_before_the_service_ends(
     service.signal(signal.SIGTERM)
     await becomes(lambda: service.exited is not None, what="it ends")
     service.logged("run", outcome="ok")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_of_several_turns_of_a_conversation_at_once_each_is_answered_and_remembered(
+    stream: bool, client: Client, upstream: Upstream
+) -> None:
+    talk, turns = f"at-once-{stream}", [f"turn {n}" for n in range(5)]
+    upstream.plays({"fault": "latency", "seconds": 0.3})
+    answers = await asyncio.gather(*[ask(client, turn, conversation_id=talk, stream=stream) for turn in turns])
+    assert [answer.status_code for answer in answers] == [200] * 5
+    assert all(f"You said: {turn}" in answer.text for turn, answer in zip(turns, answers, strict=True))
+    upstream.plays()
+    upstream.forget()
+    await ask(client, "and now", conversation_id=talk)
+    sent = json.dumps(upstream.stats()["requests"][-1]["body"]["messages"])
+    assert all(sent.count(f"You said: {turn}") == 1 for turn in turns), sent
+
+
+async def test_an_answer_whose_conversation_cannot_be_stored_is_given(client: Client, upstream: Upstream) -> None:
+    upstream.plays(answer="half of a pair: \ud83d.")
+    answer = await ask(client, conversation_id="half-a-pair")
+    assert answer.status_code == 200
+    assert answer.json()["output"].startswith("half of a pair: ")
+
+
+@pytest.mark.proves("reliability.failover")
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_an_answer_is_given_though_the_deadline_passes_while_it_is_stored(
+    stream: bool, start_service: StartService, upstream: Upstream, own_redis: Redis
+) -> None:
+    service = start_service(STATE_URL=own_redis.url, RUN__DEADLINE_SECONDS=2, **HELD_OFF)
+    upstream.plays({"fault": "latency", "seconds": 1})
+    async with client_of(service) as client:
+        await ask(client, conversation_id="warm")
+        asked = asyncio.create_task(ask(client, conversation_id="talk", stream=stream))
+        await becomes(lambda: upstream.attempts() == 2, what="the model works")
+        own_redis.freeze()
+        answer = await asked
+        own_redis.thaw()
+    assert answer.status_code == 200
+    assert "You said: hello" in answer.text
+    assert "deadline" not in answer.text
+    assert service.logged("answer_not_stored")["error"] == "TimeoutError"
+    assert service.metric("agent_answer_not_stored_total") == 1

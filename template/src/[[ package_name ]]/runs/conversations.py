@@ -1,10 +1,11 @@
 """Conversations: pydantic-ai's ConversationStore on the state store, one document per conversation."""
 
+import asyncio
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-import structlog
 from pydantic import TypeAdapter
 from pydantic_ai.conversation import Conversation
 from pydantic_ai.conversation_store import (
@@ -18,7 +19,8 @@ from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRe
 from ..errors import Conflict
 from ..state import State
 
-log = structlog.get_logger(__name__)
+_ATTEMPTS = 30
+_LONGEST_PAUSE = 0.2  # seconds
 
 
 @dataclass
@@ -57,35 +59,36 @@ class TenantConversation(ConversationStore):
         self._ttl = ttl
         self._redact = redact
         self._raw: bytes | None = None
-        self._switches = 0
+        self._known = 0  # messages of the history
         self._document: _Document | None = None
         self._revision: str | None = None
 
     async def history(self) -> list[ModelMessage]:
         """The messages so far; empty for a new conversation."""
-        self._switches = self._state.switches
         conversation = await self.load(self._id)
-        if conversation is None:
-            return []
-        self._revision = conversation.revision
-        return list(conversation.messages)
+        self._revision = conversation.revision if conversation else None
+        messages = list(conversation.messages) if conversation else []
+        self._known = len(messages)
+        return messages
 
     async def remember(self, messages: list[ModelMessage]) -> None:
-        """Saves the conversation with its new turn.
+        """Saves the conversation with its new turn, after the turns that other requests have saved meanwhile.
+
+        Args:
+            messages: the history, and the new turn.
 
         Raises:
-            Conflict: another request has continued the conversation meanwhile; this turn is not saved.
+            Conflict: other requests came first each time; this turn is not saved.
         """
-        conversation = Conversation(messages=messages, conversation_id=self._id, revision=self._revision)
-        try:
-            await self.save(conversation)
-        except ConversationConflict:
-            if self._switches != self._state.switches:  # compared with another store than the one it was read from
-                log.warning("conversation_turn_not_kept", shared=self._state.shared)
+        turn = messages[self._known :]
+        for attempt in range(_ATTEMPTS):
+            try:
+                await self.save(Conversation(messages=messages, conversation_id=self._id, revision=self._revision))
                 return
-            raise Conflict(
-                f"Conversation {self._id} was continued by another request meanwhile; send its turns one at a time."
-            ) from None
+            except ConversationConflict:  # or the state store in use has changed since the history was read
+                await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.005 * 2**attempt)))  # noqa: S311
+                messages = [*await self.history(), *turn]
+        raise Conflict(f"Conversation {self._id} is being continued by too many requests at once.")
 
     async def read_record(self, conversation_id: str) -> ConversationRecord | None:
         self._raw = await self._state.get(self._key)

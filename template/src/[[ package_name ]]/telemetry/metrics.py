@@ -29,6 +29,7 @@ RUN_COST = _meter.create_counter("agent.cost.usd", "", "US dollars spent, by mod
 RUN_COST_UNKNOWN = _meter.create_counter("agent.cost.unknown", "", "Calls of a model without a known price")
 BUDGET_USD = _meter.create_gauge("budget.usd_per_day", "", "US dollars that a tenant may spend in a day")
 USAGE_ESTIMATED = _meter.create_counter("agent.usage.estimated", "", "Calls with estimated tokens, by model")
+ANSWER_NOT_STORED = _meter.create_counter("agent.answer.not_stored", "", "Answers given, but not stored for later")
 BUDGET_LAPSED = _meter.create_counter("agent.budget.lapsed", "", "Tokens booked for runs that never settled")
 MODEL_TOKENS = _meter.create_histogram(
     "gen_ai.client.token.usage", "{token}", "Tokens of model requests", explicit_bucket_boundaries_advisory=TOKENS
