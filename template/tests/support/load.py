@@ -136,15 +136,17 @@ class Load:
                 group.create_task(caller())
         return self.answers[first:]
 
-    async def arrivals(self, per_second: float, *, seconds: float = math.inf) -> list[Answer]:
-        """Requests at a steady rate, even if answers are slow."""
+    async def arrivals(self, per_second: float, *, seconds: float = math.inf, most: int = 10**9) -> list[Answer]:
+        """Requests at a steady rate, even if answers are slow; with `most` of them waiting, none is sent."""
         first, started = len(self.answers), time.monotonic()
         async with asyncio.TaskGroup() as group:
-            number = 0
+            sent = number = 0
             while (elapsed := time.monotonic() - started) < seconds:
                 while number <= elapsed * per_second:
-                    group.create_task(self.ask())
                     number += 1
+                    if sent - (len(self.answers) - first) < most:
+                        group.create_task(self.ask())
+                        sent += 1
                 await asyncio.sleep(min(0.005, 1 / per_second))
         return self.answers[first:]
 

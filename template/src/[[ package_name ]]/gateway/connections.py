@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from .descriptors import Descriptors
 from .flow import Flow
 from .framing import without_chunks
+from .turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -35,11 +36,13 @@ class BoundedConnection(HttpToolsProtocol):
         seconds: the time for a head, from its first byte to its last; for the rest of a body after its answer; for a
             client to take what was written.
         descriptors: bounds the number of connections.
+        turns: the order in which the requests of all connections begin.
     """
 
-    def __init__(self, *args: Any, seconds: float, descriptors: Descriptors, **more: Any) -> None:
+    def __init__(self, *args: Any, seconds: float, descriptors: Descriptors, turns: Turns, **more: Any) -> None:
         super().__init__(*args, **more)
         self._seconds = seconds
+        self._turns = turns
         self._descriptors = descriptors
         self._ahead = bytearray()  # received, not parsed yet
         self._request: RequestResponseCycle | None = None  # the latest
@@ -181,7 +184,8 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._request = cycle
-        super()._start_asgi_task(cycle, app if cycle.scope["http_version"] == "1.1" else without_chunks(cycle, app))
+        app = app if cycle.scope["http_version"] == "1.1" else without_chunks(cycle, app)
+        self._turns.take(cycle, partial(super()._start_asgi_task, cycle, app))
 
     def _within(self, seconds: float | None, act: Callable[[], None] | None = None) -> None:
         if self._timer:

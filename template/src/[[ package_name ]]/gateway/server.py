@@ -19,11 +19,17 @@ from ..service import Service
 from ..telemetry import metrics
 from .connections import BoundedConnection
 from .descriptors import Descriptors
+from .turns import Turns
 
 log = structlog.get_logger(__name__)
 
 # Longer than load balancers keep idle connections (AWS 60 s, Google Cloud 600 s): who closes first may lose a request.
 KEEP_ALIVE_SECONDS = 620
+
+
+# uvloop accepts one connection of a socket in each pass of the event loop. Under load a pass takes a while, and a probe
+# is a new connection: it would wait for all that came before it. Each twin of a socket accepts one more in a pass.
+_ACCEPTS = 16
 
 
 class DrainingServer(uvicorn.Server):
@@ -42,7 +48,7 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        log.info("listening", addresses=[listener.getsockname()[:2] for listener in sockets or []])
+        log.info("listening", addresses=sorted({listener.getsockname()[:2] for listener in sockets or []}))
 
     async def on_tick(self, counter: int) -> bool:
         if counter % 10 == 0:  # each second
@@ -93,7 +99,10 @@ def serve(app: FastAPI, settings: Settings) -> None:
         app,
         loop="uvloop",
         http=partial(  # type: ignore[arg-type]
-            BoundedConnection, seconds=settings.limits.body_timeout_seconds, descriptors=descriptors
+            BoundedConnection,
+            seconds=settings.limits.body_timeout_seconds,
+            descriptors=descriptors,
+            turns=Turns(),
         ),
         ws="none",
         log_config=None,
@@ -104,6 +113,6 @@ def serve(app: FastAPI, settings: Settings) -> None:
     )
     server = DrainingServer(config, app, settings.drain_seconds, descriptors)
     try:
-        server.run(sockets)
+        server.run([twin for one in sockets for twin in (one, *(one.dup() for _ in range(_ACCEPTS - 1)))])
     except SystemExit:
         raise SystemExit(1) from None  # uvicorn's own statuses are no operator's business
