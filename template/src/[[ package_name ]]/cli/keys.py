@@ -19,7 +19,7 @@ def keys_new(
     name: str,
     tenant: Annotated[str | None, typer.Option(help="the tenant of the key; NAME by default")] = None,
     expires: Annotated[str | None, typer.Option(help="last day on which the key is valid, YYYY-MM-DD")] = None,
-    operates: Annotated[bool, typer.Option("--operator", help="for metrics and details on the public port")] = False,
+    operates: Annotated[bool, typer.Option("--operator", help="reads metrics and details, makes no runs")] = False,
 ) -> None:
     """Make an API key for the client NAME. It is shown once; its hash goes into AUTH__KEYS."""
     key, role = new_key(), "operator" if operates else "client"

@@ -1,7 +1,17 @@
-"""HOST and PORT as sockets."""
+"""HOST, PORT and OPERATIONS__PORT, and their sockets."""
 
 import socket
 from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class OperationsSettings(BaseModel):
+    """The port for operators."""
+
+    port: int | None = Field(
+        None, ge=0, le=65535, description="second port, with metrics and details; in production PORT has none"
+    )
 
 
 def bound(host: str, port: int) -> list[socket.socket]:

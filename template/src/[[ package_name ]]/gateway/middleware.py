@@ -16,7 +16,7 @@ from ..api.limits import Limits
 from ..api.problems import SECURITY_HEADERS
 from ..api.requests import request_id_of
 from ..config.clients import LimitSettings
-from ..errors import BodyEncoded, BodyTimeout, BodyTooLarge, Malformed, ServiceError
+from ..errors import BodyEncoded, BodyTimeout, BodyTooLarge, Forbidden, Malformed, ServiceError
 from ..service import Service
 from .operations import check_place
 from .problems import response_of
@@ -86,6 +86,8 @@ class Admission:
             self._limits = Limits(service.settings.limits, service.state)
         caller = authenticated(service.secrets.settings, given.get("authorization", ""))
         structlog.contextvars.bind_contextvars(tenant=caller.tenant, key=caller.key)
+        if caller.operator:
+            raise Forbidden("An operator's key reads metrics and details; work needs a client's key.")
         scope["state"]["caller"] = caller
         with ExitStack() as places:
             places.enter_context(self._limits.work.taken(caller.tenant))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from functools import partial
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self
@@ -25,6 +26,8 @@ Answer = tuple[int, str, bytes]  # status, media type, body
 class Probes:
     """Serves `/livez`, `/startupz`, `/readyz` and `/metrics` on HOST and PORT, in a thread with a loop of its own.
 
+    Outside of development, PORT answers with statuses only; metrics and reasons are on OPERATIONS__PORT.
+
     A worker whose event loop is blocked for a while is alive, so `/livez` answers then, and `/readyz` does not.
     """
 
@@ -32,8 +35,11 @@ class Probes:
         self._health = health
         self._tasks = tasks
         self._worker = loop
-        self._sockets = bound(settings.host, settings.port)
-        self.port = int(self._sockets[0].getsockname()[1])
+        in_development = settings.environment == "development"
+        self._sockets = [(listener, in_development) for listener in bound(settings.host, settings.port)]
+        self.port = int(self._sockets[0][0].getsockname()[1])
+        if settings.operations.port is not None:
+            self._sockets += [(listener, True) for listener in bound(settings.host, settings.operations.port)]
         self._open: dict[asyncio.StreamWriter, None] = {}  # the oldest first
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._stopping = asyncio.Event()
@@ -54,11 +60,11 @@ class Probes:
             self._runner.run(self._serve())
 
     async def _serve(self) -> None:
-        for listener in self._sockets:
-            await asyncio.start_server(self._converse, sock=listener, limit=_HEAD_BYTES)
+        for listener, details in self._sockets:
+            await asyncio.start_server(partial(self._converse, details), sock=listener, limit=_HEAD_BYTES)
         await self._stopping.wait()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _converse(self, details: bool, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._open) >= _CONNECTIONS:
             next(iter(self._open)).transport.abort()
         self._open[writer] = None
@@ -66,7 +72,7 @@ class Probes:
             async with asyncio.timeout(_CONNECTION_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
                 method, target, *_ = [*head.split(b"\r\n")[0].decode("latin-1").split(" "), "", ""]
-                status, media_type, body = await self._answer(method, target.partition("?")[0])
+                status, media_type, body = await self._answer(method, target.partition("?")[0], details=details)
                 lines = [
                     f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
                     f"Content-Type: {media_type}",
@@ -84,7 +90,7 @@ class Probes:
         finally:
             del self._open[writer]
 
-    async def _answer(self, method: str, path: str) -> Answer:
+    async def _answer(self, method: str, path: str, *, details: bool) -> Answer:
         if method not in ("GET", "HEAD"):
             return _json(405, {"detail": "There are GET and HEAD."})
         match path:
@@ -93,12 +99,14 @@ class Probes:
             case "/startupz":
                 return _json(200 if self._health.started else 503, {"started": self._health.started})
             case "/readyz":
-                return await self._ready()
+                return await self._ready(details=details)
+            case "/metrics" if not details:
+                return _json(404, {"detail": "Metrics are on OPERATIONS__PORT."})
             case "/metrics":
                 return 200, CONTENT_TYPE_LATEST, generate_latest(REGISTRY)
         return _json(404, {"detail": "There are /livez, /startupz, /readyz and /metrics."})
 
-    async def _ready(self) -> Answer:
+    async def _ready(self, *, details: bool) -> Answer:
         async def look() -> tuple[bool, dict[str, object]]:
             ready, report = await self._health.ready()
             reachable = await self._tasks.reachable()
@@ -109,7 +117,7 @@ class Probes:
             ready, report = await asyncio.wait_for(looking, _ANSWER_SECONDS)
         except TimeoutError:
             return _json(503, {"detail": "The worker is too busy to answer."})
-        return _json(200 if ready else 503, report)
+        return _json(200 if ready else 503, report if details else {"ready": ready})
 
 
 def _json(status: int, body: dict[str, object]) -> Answer:
