@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 from ...config.settings import Settings
@@ -38,8 +38,7 @@ class Tasks:
         """Stores a task and sends its message. The result is the task, and whether it was there already.
 
         Raises:
-            AuditUnavailable: nothing is stored, because no trail would have it.
-            InvalidInput: nothing is stored.
+            InvalidInput, AuditUnavailable: nothing is stored.
             Conflict: the id belongs to another request.
             Overloaded: QUEUE__MAX_DEPTH tasks are waiting.
             StateUnavailable: AWS cannot be reached.
@@ -129,7 +128,6 @@ class Tasks:
         Raises:
             NotFound: also for another tenant's task.
             Conflict: it is neither failed nor dead.
-            AuditUnavailable: see `submit`.
         """
         check_audit(self._audit)
         known = await self._known(tenant, task_id)
@@ -201,11 +199,8 @@ class Tasks:
 @asynccontextmanager
 async def connected(settings: Settings, guards: Guards, audit: Audit) -> AsyncGenerator[Tasks]:
     """The queue, closed at the end."""
-    tasks = Tasks(settings, guards, audit)
-    try:
+    async with aclosing(Tasks(settings, guards, audit)) as tasks:
         yield tasks
-    finally:
-        await tasks.aclose()
 
 
 @asynccontextmanager
