@@ -39,7 +39,7 @@ CHOICES: dict[str, Callable[[Answers], bool]] = {
     r"DRAIN_SECONDS|IDEMPOTENCY_SECONDS|http_server_request|requests_rejected": lambda answers: (
         answers.get("variants") != ["queue"]
     ),
-    r"webhook|batch_provider|postgres|QUEUE__CONCURRENCY": lambda answers: containers_do_tasks(answers),
+    r"webhook(?!_configs)|batch_provider|postgres|QUEUE__CONCURRENCY": lambda answers: containers_do_tasks(answers),
     r"serverless|aws_lambda|dynamodb|mangum": lambda answers: "serverless" in answers.get("variants", []),
     r"import boto3": lambda answers: (
         "serverless" in answers.get("variants", [])

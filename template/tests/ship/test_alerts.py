@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from support.monitored import JOB, Monitored
 from support.processes import Redis, Upstream
-from support.prometheus import FOLDER, Prometheus, metrics_of, promtool, rules, yaml
+from support.prometheus import FOLDER, Prometheus, metrics_of, needs, promtool, rules, yaml
 from support.waiting import eventually
 
 pytestmark = pytest.mark.proves("observe.alerts")
@@ -28,6 +29,7 @@ def exported(
     shared_upstream: Upstream, shared_redis: Redis, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[set[str]]:
     """The names of what Prometheus has of a service that has worked and failed."""
+    needs("prometheus", "prometheus")
     folder = tmp_path_factory.mktemp("monitored")
     service = Monitored(shared_upstream, shared_redis, folder)
     prometheus = Prometheus(folder, JOB, service.targets, FOLDER / "alerts.yaml")
@@ -42,6 +44,20 @@ def exported(
 
 def test_the_rules_are_valid() -> None:
     promtool("check", "rules", "alerts.yaml")
+
+
+@pytest.mark.parametrize(("severity", "receiver"), [("page", "pager"), ("ticket", "tickets")])
+def test_each_severity_reaches_its_receiver(severity: str, receiver: str) -> None:
+    amtool, path = needs("amtool", "prometheus-alertmanager"), str(FOLDER / "alertmanager.yaml")
+    subprocess.run([amtool, "check-config", path], check=True, capture_output=True)
+    command = [amtool, "config", "routes", "test", f"--config.file={path}", f"severity={severity}"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == receiver
+
+
+def test_only_alerts_that_are_there_are_inhibited() -> None:
+    text = (FOLDER / "alertmanager.yaml").read_text(encoding="utf-8")
+    named = {name for names in re.findall(r'alertname =~? "([^"]+)"', text) for name in names.split("|")}
+    assert named - set(ALERTS) == set()
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)

@@ -10,7 +10,7 @@ import pytest
 
 from support.monitored import JOB, Monitored
 from support.processes import Redis, Upstream
-from support.prometheus import FOLDER, Prometheus
+from support.prometheus import FOLDER, Prometheus, needs
 from support.waiting import eventually
 
 pytestmark = pytest.mark.proves("observe.dashboards")
@@ -28,6 +28,7 @@ QUERIES = [
 def prometheus(
     shared_upstream: Upstream, shared_redis: Redis, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prometheus]:
+    needs("prometheus", "prometheus")
     folder = tmp_path_factory.mktemp("monitored")
     service = Monitored(shared_upstream, shared_redis, folder)
     prometheus = Prometheus(folder, JOB, service.targets, FOLDER / "alerts.yaml")
