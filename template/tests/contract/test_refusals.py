@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
@@ -137,6 +138,12 @@ def tight(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -
 async def test_a_key_is_valid_until_it_expires(tight: Service, upstream: Upstream, name: str, status: int) -> None:
     async with client_of(tight, KEYS[name][0]) as client:
         assert (await client.post("/v1/runs", json={"input": "hello"})).status_code == status
+
+
+async def test_the_end_of_a_key_is_a_metric(tight: Service) -> None:
+    ends = {name: tight.metric("auth_key_expiry_timestamp_seconds", key=name) for name in KEYS}
+    assert ends["valid"] == datetime(2999, 1, 2, tzinfo=UTC).timestamp()  # it is valid on its last day
+    assert ends["slow"] == 0  # it has no end
 
 
 async def raw(service: Service, head: str, body: bytes, key: str = KEY) -> bytes:
