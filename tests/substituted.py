@@ -13,6 +13,7 @@ from conftest import ROOT
 from files import FilesExtension, with_defaults
 from lockfile import LockfileExtension
 from naming import NamingExtension
+from slo import SloExtension
 
 TEMPLATE = ROOT / "template"
 # Locks hold no name, and take the longest.
@@ -30,6 +31,7 @@ def environment() -> Environment:
             NamingExtension,
             LockfileExtension,
             FilesExtension,
+            SloExtension,
         ],
     )
 
