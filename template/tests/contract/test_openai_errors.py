@@ -247,3 +247,51 @@ async def test_other_doors_keep_their_problems(service: Service) -> None:
         for path in ("/v1/runs", "/v1/nothing", "/nothing"):
             response = await client.post(path, json={})
             assert response.headers["content-type"] == "application/problem+json", path
+
+
+RESOURCES = ["completions", "embeddings", "responses", "responses/resp_1", "moderations", "images/generations", "files"]
+RESOURCES += ["audio/speech", "batches", "fine_tuning/jobs", "assistants", "threads", "vector_stores", "uploads"]
+MISSING = [f"/v1/{resource}" for resource in RESOURCES]
+MISSING += ["/v1/chat", "/v1/chat/completions/", "/v1/chat/completions/chatcmpl-1", "/v1/chat/nothing"]
+MISSING += ["/chat/completions", "/models", "/v1/v1/chat/completions", "/openai/v1/chat/completions"]
+MISSING += ["/openai/deployments/agent/chat/completions"]
+WRONG = [(method, CHAT) for method in ("GET", "DELETE", "PUT", "PATCH")]
+WRONG += [(method, path) for method in ("POST", "DELETE", "PUT") for path in ("/v1/models", "/v1/models/agent")]
+
+
+@pytest.mark.parametrize("path", MISSING)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+async def test_what_is_missing_is_told_in_openais_form_with_what_is_there(
+    service: Service, method: str, path: str
+) -> None:
+    async with client_of(service) as client:
+        response = await client.request(method, path, json=HELLO if method == "POST" else None)
+    error = response.json()["error"]
+    assert (response.status_code, set(error)) == (404, {"message", "type", "param", "code"})
+    assert "/v1/chat/completions" in error["message"]
+    assert "base_url" in error["message"]
+
+
+@pytest.mark.parametrize(("method", "path"), WRONG)
+async def test_a_wrong_method_is_told_in_openais_form_with_the_right_one(
+    service: Service, method: str, path: str
+) -> None:
+    async with client_of(service) as client:
+        response = await client.request(method, path, json=HELLO)
+    error = response.json()["error"]
+    assert (response.status_code, error["type"]) == (405, "invalid_request_error")
+    assert response.headers["allow"] in error["message"]
+
+
+async def test_openais_own_client_reads_it(openai_client: openai.AsyncOpenAI) -> None:
+    calls = (
+        openai_client.completions.create(model="agent", prompt="hello"),
+        openai_client.embeddings.create(model="agent", input="hello"),
+        openai_client.responses.create(model="agent", input="hello"),
+        openai_client.moderations.create(input="hello"),
+        openai_client.images.generate(prompt="hello"),
+    )
+    for call in calls:
+        with pytest.raises(openai.NotFoundError, match="/v1/chat/completions") as caught:
+            await call
+        assert told(caught.value)[0] == "not_found"

@@ -3,6 +3,7 @@
 https://platform.openai.com/docs/guides/error-codes
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,8 +21,16 @@ from ..errors import (
     Unsupported,
 )
 
-# The last three do not exist here: clients that try them are told so in their own form.
-_PATHS = ("/v1/chat/", "/v1/models", "/v1/completions", "/v1/embeddings", "/v1/responses")
+MISSING = (
+    "There is nothing at this path. This service has POST /v1/chat/completions, GET /v1/models and GET /v1/models/{id}."
+    " A client's base_url ends with /v1."
+)
+# Most of OpenAI's resources do not exist here: clients that ask for them, or have another base_url, are told so.
+_RESOURCES = (
+    "assistants|audio|batches|chat|completions|embeddings|files|fine_tuning|images|models|moderations|realtime|responses"
+    "|threads|uploads|vector_stores"
+)
+_PATHS = re.compile(rf"(/openai(/deployments/[^/]*)?)?(/v1)*/({_RESOURCES})(/.*)?")
 # The first class that fits counts. Clients decide by these codes, and by the status.
 _CODES: dict[type[ServiceError], str] = {
     BudgetExceeded: "insufficient_quota",
@@ -50,7 +59,7 @@ class OpenAIErrorBody(BaseModel):
 
 def expected_on(path: str) -> bool:
     """Whether the callers of `path` are OpenAI's clients."""
-    return path.startswith(_PATHS)
+    return _PATHS.fullmatch(path) is not None
 
 
 def status_of(error: ServiceError) -> int:

@@ -46,7 +46,8 @@ def install(app: FastAPI) -> None:
         cause = error.__cause__
         if error.status_code == 405:
             error.headers = {"Allow": ", ".join(_methods(request))}
-        return response_of(cause if isinstance(cause, ServiceError) else _http_error(error), request.url.path)
+        path = request.url.path
+        return response_of(cause if isinstance(cause, ServiceError) else _http_error(error, path), path)
 
 
 def _methods(request: Request) -> list[str]:
@@ -58,8 +59,11 @@ def _methods(request: Request) -> list[str]:
     return [method for method in ("DELETE", "GET", "PATCH", "POST", "PUT") if known(method)]
 
 
-def _http_error(error: HTTPException) -> ServiceError:
-    known = {404: "There is nothing at this path.", 405: "This path does not take this method; see the header Allow."}
+def _http_error(error: HTTPException, path: str) -> ServiceError:
+    known = {
+        404: openai_errors.MISSING if openai_errors.expected_on(path) else "There is nothing at this path.",
+        405: f"This path takes {(error.headers or {}).get('Allow')}.",
+    }
 
     class Raised(ServiceError):
         status = error.status_code
