@@ -4,49 +4,76 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import StrEnum
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated
 
 import typer
 
-from rollout import Stopped
-from targets import Conflict, Target, TargetError, Unusable, target
+from interrupts import Interrupted, Interrupts
+from rollout import Rollout, Stopped, Stranded
+from targets import Conflict, TargetError, Unusable
+from targets.registry import ADDRESSES, HELP, taken, target
 from trail import Trail
 
-
-class SmokeCall(StrEnum):
-    """What a new revision is asked before it gets traffic."""
-
-    RUN = "run"
-    MESSAGE = "message"
-
-
-Address = Annotated[str, typer.Argument(help="what to deploy to: lambda:FUNCTION")]
-Smoke = Annotated[SmokeCall, typer.Option(help="the smoke call: a run, or a message where it works off a queue")]
-Bucket = Annotated[str, typer.Option(help="S3 bucket that a zip of more than 50 MB goes through")]
+STRANDED = 3
+Address = Annotated[str, typer.Argument(help=ADDRESSES)]
+Reason = Annotated[str, typer.Option(help="why, for the record; asked for where ENVIRONMENT=production")]
+_options: dict[str, str] = {}
 
 
 def say(sentence: str) -> None:
-    """Tells people; stdout is the audit trail's."""
-    print(sentence, file=sys.stderr, flush=True)
+    """Tells people; stdout is the audit trail's. A terminal that is gone changes nothing."""
+    with suppress(OSError):
+        print(sentence, file=sys.stderr, flush=True)
+
+
+def run(command: Callable[..., None]) -> None:
+    """Runs a command with this process' arguments; those of the target are kept for `rollout`."""
+    options, arguments = taken(sys.argv[1:])
+    _options.update(options)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(epilog=f"Options of a target:\n\n{HELP}")(command)
+    app(arguments)
+
+
+def asked_for(reason: str) -> str:
+    """Why; in production nothing is changed without it."""
+    if reason or os.environ.get("ENVIRONMENT") != "production":
+        return reason
+    if not sys.stdin.isatty():
+        raise Unusable("in production the record says why: give a --reason")
+    return str(typer.prompt("Why", err=True))
 
 
 @contextmanager
-def console(action: str, address: str, **options: str) -> Iterator[tuple[Target, Trail]]:
-    """The target and the trail of a command, whose errors become sentences, audit records and exit codes."""
-    trail = None
+def rollout(action: str, address: str) -> Iterator[Rollout]:
+    """A rollout whose errors become sentences, audit records and exit codes."""
+    trail, interrupts = None, Interrupts(say)
     try:
-        found = target(address, **options)
-        trail = Trail(found.actor(), address, os.environ.get("AUDIT_FILE"))
-        yield found, trail
-    except (TargetError, Stopped, OSError, KeyboardInterrupt) as error:
-        reason = str(error) or "interrupted"
-        say(f"{action}: {reason}")
+        with interrupts.allowed():
+            found = target(address, _options)
+            trail = Trail(found.actor(), address, os.environ.get("AUDIT_FILE"))
+        yield Rollout(found, trail, say, interrupts)
+    except (TargetError, Stopped, Stranded, Interrupted, OSError) as error:
+        reason = str(error) or type(error).__name__
         if trail:
-            trail.record(action, _outcome(error), reason=reason)
-        raise typer.Exit(2 if isinstance(error, Unusable) else 1) from error
+            with suppress(OSError):
+                trail.record(action, _outcome(error), reason=reason)
+        say(f"{action}: {reason}")
+        code = STRANDED if isinstance(error, Stranded) else 2 if isinstance(error, Unusable) else 1
+        raise typer.Exit(code) from error
+    finally:
+        _let_go_of_a_closed_terminal()
+
+
+def _let_go_of_a_closed_terminal() -> None:
+    """Else Python cannot flush at its end, and its exit code is 120 in the place of ours."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _outcome(error: BaseException) -> str:
@@ -57,5 +84,9 @@ def _outcome(error: BaseException) -> str:
             return "refused"
         case Stopped():
             return "stopped"
+        case Interrupted():
+            return "interrupted"
+        case Stranded():
+            return "stranded"
         case _:
             return "failed"

@@ -1,49 +1,49 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["boto3>=1.44,<2", "typer>=0.20"]
+# dependencies = ["typer>=0.20"]
 # ///
-"""Gives a new revision the traffic in steps, and takes it back by itself when an alarm or a smoke call is against it.
+"""Gives a new revision the traffic in steps, and takes it back by itself when a gate or a smoke call is against it.
 
 Needs uv alone: `uv run scripts/deploy.py --help`. Exit codes: 0 done; 1 it failed, the old revision has the traffic;
-2 what was asked for makes no sense.
+2 what was asked for makes no sense; 3 it failed, and the traffic is not back.
 """
 
 from __future__ import annotations
 
-import signal
 from typing import Annotated
 
 import typer
 
-from console import Address, Bucket, Smoke, SmokeCall, console, say
-from rollout import Plan, check, deploy
+from console import Address, Reason, asked_for, rollout, run, say
+from rollout import Plan
 from targets import Unusable
 
 
 def main(
     address: Address,
-    artifact: Annotated[str, typer.Argument(help="dist/….zip, s3://BUCKET/KEY, or an image in ECR")],
+    artifact: Annotated[str, typer.Argument(help="an image by digest; for Lambda also dist/….zip or s3://BUCKET/KEY")],
     steps: Annotated[str, typer.Option(help="percent of the traffic, step by step; 100 comes last")] = "10",
     seconds: Annotated[float, typer.Option(min=0, help="how long each step is watched")] = 300,
-    smoke: Smoke = SmokeCall.RUN,
-    bucket: Bucket = "",
-    ignore_alarm: Annotated[list[str] | None, typer.Option(help="an alarm that rings for another reason")] = None,
+    reason: Reason = "",
+    schema: Annotated[
+        int | None, typer.Option(help="number of the stores' schema, if older code cannot read it; default: as before")
+    ] = None,
+    ignore_alarm: Annotated[list[str] | None, typer.Option(help="a gate that rings for another reason")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and change nothing")] = False,
 ) -> None:
-    """Deploys ARTIFACT to ADDRESS (lambda:FUNCTION)."""
-    # A pipeline that is cancelled sends this one: it is to shift back as after Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with console("deploy", address, smoke=smoke, bucket=bucket) as (target, trail):
-        plan = Plan(percents(steps), seconds, frozenset(ignore_alarm or ()))
+    """Deploys ARTIFACT to ADDRESS."""
+    with rollout("deploy", address) as change:
+        shares = percents(steps) if change.target.shares else (100.0,)
         if dry_run:
-            old = check(target, plan)
-            say(f"{old} has the traffic. A new revision of {artifact} would be published and called once; then")
-            for percent in plan.steps:
-                say(f"  {percent:g} % of the traffic for {seconds:g} s, unless one of the alarms goes off:")
-            say(f"  {', '.join(sorted(target.alarms().keys() - plan.ignored))}")
+            traffic, gates = change.check(artifact, Plan(shares, seconds, frozenset(ignore_alarm or ())))
+            say(f"{traffic}. A new revision of {artifact} would be published and called once; then")
+            for percent in shares:
+                say(f"  {percent:g} % of the traffic for {seconds:g} s, unless one of these is against it:")
+            say(f"  {', '.join(sorted(gates))}")
             return
-        new = deploy(target, artifact, plan, trail, say)
-        trail.record("deploy", "ok", revision=new)
+        plan = Plan(shares, seconds, frozenset(ignore_alarm or ()), asked_for(reason), schema)
+        new = change.deploy(artifact, plan)
+        change.trail.record("deploy", "ok", revision=new, reason=plan.reason)
 
 
 def percents(steps: str) -> tuple[float, ...]:
@@ -57,4 +57,4 @@ def percents(steps: str) -> tuple[float, ...]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

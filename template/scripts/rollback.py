@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["boto3>=1.44,<2", "typer>=0.20"]
+# dependencies = ["typer>=0.20"]
 # ///
 """Gives an earlier revision all the traffic at once; also ends a shift that was left half-way.
 
@@ -13,28 +13,32 @@ from typing import Annotated
 
 import typer
 
-from console import Address, Smoke, SmokeCall, console, say
-from rollout import rollback, shares
+from console import Address, Reason, asked_for, rollout, run, say
 
 
 def main(
     address: Address,
     to: Annotated[str | None, typer.Option(help="the revision; default: the one before")] = None,
-    smoke: Smoke = SmokeCall.RUN,
+    come_from: Annotated[str, typer.Option("--from", help="only if this revision has the traffic")] = "",
+    reason: Reason = "",
     no_smoke: Annotated[bool, typer.Option("--no-smoke", help="without calling it first")] = False,
-    listed: Annotated[bool, typer.Option("--list", help="show the revisions and change nothing")] = False,
+    despite_schema: Annotated[bool, typer.Option("--despite-schema", help="although the stores are newer")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="show the revisions and the record, change nothing")] = False,
 ) -> None:
-    """Rolls ADDRESS (lambda:FUNCTION) back."""
-    with console("rollback", address, smoke=smoke) as (target, trail):
+    """Rolls ADDRESS back."""
+    with rollout("rollback", address) as change:
         if listed:
-            traffic = target.traffic()
-            for revision in target.revisions():
-                share = f"{traffic[revision.name]:g} %" if revision.name in traffic else ""
-                print(f"{revision.name:>6}  {share:>6}  {revision.published}  {revision.digest}")
-            say(shares(traffic))
+            traffic = change.target.traffic()
+            for revision in change.target.revisions():
+                share = f"{traffic.of(revision.name):g} %" if traffic.of(revision.name) else ""
+                facts = f"{revision.published}  {revision.digest}  schema {revision.schema}"
+                print(f"{revision.name:>6}  {share:>6}  {facts}  {revision.note}".rstrip())
+            for move in reversed(traffic.moves):
+                say(f"{move.at}  {move.action}  {move.before} -> {move.revision}  {move.actor}  {move.reason}".rstrip())
+            say(str(traffic))
             return
-        rollback(target, to, not no_smoke, trail, say)
+        change.rollback(to, come_from, asked_for(reason), smoke=not no_smoke, despite_schema=despite_schema)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

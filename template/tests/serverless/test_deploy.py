@@ -82,10 +82,7 @@ def test_nothing_is_deployed_while_an_alarm_rings_unless_it_is_named(scene: Scen
     code, told = scene.deploy()
     assert (code, scene.versions) == (1, ["1"])
     assert "ringing already" in told
-    scene.watch.put_metric_alarm(
-        AlarmName=f"{FUNCTION}-throttles", MetricName="Throttles", Namespace="AWS/Lambda", Statistic="Sum", Period=60,
-        EvaluationPeriods=1, Threshold=1, ComparisonOperator="GreaterThanThreshold",
-    )  # fmt: skip
+    scene.alarm(f"{FUNCTION}-throttles")
     assert scene.deploy("2", "--ignore-alarm", ALARM)[0] == 0
 
 

@@ -47,7 +47,7 @@ class LambdaFront:
                 self.end_headers()
                 self.wfile.write(answer)
 
-            do_GET = do_POST = do_PUT = do_DELETE = handle_one
+            do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = handle_one
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Nothing: the tests' output is theirs."""

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class Scene:
     """A function whose alias `live` is at version 1, an alarm that is quiet, and the scripts."""
 
     def __init__(self, aws: Aws, front: LambdaFront, folder: Path) -> None:
-        self.front, self.folder = front, folder
+        self.aws, self.front, self.folder = aws, front, folder
         self.lambdas, self.watch = aws.client("lambda"), aws.client("cloudwatch")
         self.environment = os.environ | {"AWS_ENDPOINT_URL": front.url, "AUDIT_FILE": str(folder / "audit.jsonl")}
         trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}}]}
@@ -37,14 +37,18 @@ class Scene:
         self.lambdas.create_function(FunctionName=FUNCTION, Role=role, Code=code, Runtime="python3.13", Handler="a.b")
         self.lambdas.publish_version(FunctionName=FUNCTION)
         self.lambdas.create_alias(FunctionName=FUNCTION, Name="live", FunctionVersion="1")
-        self.watch.put_metric_alarm(
-            AlarmName=ALARM, MetricName="Errors", Namespace="AWS/Lambda", Statistic="Sum", Period=60,
-            EvaluationPeriods=1, Threshold=1, ComparisonOperator="GreaterThanThreshold",
-        )  # fmt: skip
+        self.alarm(ALARM)
         self.ring("OK")
 
-    def ring(self, state: str = "ALARM") -> None:
-        self.watch.set_alarm_state(AlarmName=ALARM, StateValue=state, StateReason="test")
+    def alarm(self, name: str, function: str = FUNCTION) -> None:
+        self.watch.put_metric_alarm(
+            AlarmName=name, MetricName="Errors", Namespace="AWS/Lambda", Statistic="Sum", Period=60,
+            Dimensions=[{"Name": "FunctionName", "Value": function}],
+            EvaluationPeriods=1, Threshold=1, ComparisonOperator="GreaterThanThreshold",
+        )  # fmt: skip
+
+    def ring(self, state: str = "ALARM", name: str = ALARM) -> None:
+        self.watch.set_alarm_state(AlarmName=name, StateValue=state, StateReason="test")
 
     def zip(self, content: str) -> Path:
         path = self.folder / f"{content}.zip"
@@ -54,10 +58,12 @@ class Scene:
         path.write_bytes(held.getvalue())
         return path
 
-    def start(self, script: str, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, script: str, *arguments: str, before: Callable[[], object] | None = None) -> subprocess.Popen[str]:
         command = [sys.executable, str(SCRIPTS / f"{script}.py"), *arguments]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, env=self.environment, stdout=pipe, stderr=pipe, text=True)
+        pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+        return subprocess.Popen(
+            command, env=self.environment, stdin=nothing, stdout=pipe, stderr=pipe, text=True, preexec_fn=before
+        )
 
     def run(self, script: str, *arguments: str) -> tuple[int, str]:
         process = self.start(script, *arguments)
