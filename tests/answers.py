@@ -25,6 +25,7 @@ FULL: Answers = {
     "slo_availability": 99.5,
     "slo_latency_seconds": 2.75,
     "secrets_source": "vault",
+    "deploy_target": "compose",
     "ci": "gitlab",
     "image_registry": "localhost:5000/team_a/agents",
     "python_version": "3.11",
@@ -54,6 +55,7 @@ DOORS = ("gateway", "queue", "serverless")
 EVERY_DOOR = [list(chosen) for size in (1, 2, 3) for chosen in combinations(DOORS, size)]
 PROVIDERS = ["openai", "anthropic", "google", "bedrock", "openai_compatible"]
 SECRETS = ["env", "files", "aws", "gcp", "azure", "vault"]
+TARGETS = ["kubernetes", "compose", "none"]
 BROKERS = ["none", "rabbitmq", "nats", "kafka", "redis"]
 
 
@@ -61,6 +63,14 @@ def possible(answers: Answers) -> bool:
     """Whether answers go together, as far as they are given."""
     doors, broker = answers.get("variants"), answers.get("event_broker", "none")
     if doors is not None and broker != "none" and ("queue" not in doors or "serverless" in doors):
+        return False
+    target = answers.get("deploy_target", "none")
+    if (
+        doors is not None
+        and target != "none"
+        and "gateway" not in doors
+        and ("serverless" in doors or target == "compose")
+    ):
         return False
     return bool(answers.get("model_provider", "any") != answers.get("fallback_provider"))
 
@@ -74,6 +84,7 @@ PAIRS = list(
             "fallback_provider": ["none", *PROVIDERS],
             "secrets_source": SECRETS,
             "event_broker": BROKERS,
+            "deploy_target": TARGETS,
             "ci": ["github", "gitlab", "none"],
             "license": ["Proprietary", "MIT", "Apache-2.0"],
             "python_version": ["3.11", "3.12", "3.13", "3.14"],
@@ -92,7 +103,7 @@ def label(answers: Answers) -> str:
         return "full"
     return "-".join(
         part
-        for name in ("variants", "model_provider", "secrets_source", "event_broker")
+        for name in ("variants", "model_provider", "secrets_source", "event_broker", "deploy_target")
         if answers.get(name, "none") != "none"
         for part in ([answers[name]] if isinstance(answers[name], str) else answers[name])
     )

@@ -41,6 +41,7 @@ REFUSED: dict[str, list[object]] = {
     "secrets_source": ["", "s3", "ENV"],
     "http": [False],
     "cloud_secrets": [True],
+    "deploy_target": ["", "ecs", "Kubernetes"],
     "ci": ["", "jenkins", "GitHub"],
     "image_registry": ["", "https://x.io", "x.io/A", "x.io/a:1", "../x", "x.io/{{a}}", "x" * 200, "x.io/a b"],
     "python_version": ["", "3.10", "3", "3.15", 3.1],
@@ -85,6 +86,22 @@ def test_a_broker_is_refused_where_sqs_takes_its_place(copier_template: Path, tm
     with pytest.raises(ValueError, match="A broker needs the queue variant without serverless, where SQS"):
         run_copy(str(copier_template), tmp_path / "p", data=answers, defaults=True, unsafe=True, quiet=True)
     assert not (tmp_path / "p").exists()
+
+
+@pytest.mark.parametrize(
+    ("variants", "target", "why"),
+    [
+        (["serverless"], "kubernetes", "run on AWS Lambda alone; choose none"),
+        (["queue", "serverless"], "compose", "run on AWS Lambda alone; choose none"),
+        (["queue"], "compose", "Compose moves HTTP traffic"),
+    ],
+)
+def test_a_target_that_has_nothing_to_run_is_refused(
+    variants: list[str], target: str, why: str, copier_template: Path, tmp_path: Path
+) -> None:
+    answers = {"variants": variants, "deploy_target": target}
+    with pytest.raises(ValueError, match=why):
+        run_copy(str(copier_template), tmp_path / "p", data=answers, defaults=True, unsafe=True, quiet=True)
 
 
 def test_every_question_is_tried_with_hostile_answers() -> None:

@@ -18,6 +18,10 @@ def containers_do_tasks(answers: Answers) -> bool:
     return "queue" in variants and "serverless" not in variants
 
 
+def containers(answers: Answers) -> bool:
+    return "gateway" in answers.get("variants", ["gateway"]) or containers_do_tasks(answers)
+
+
 # Words that belong to an option, and the answers that allow them.
 CHOICES: dict[str, Callable[[Answers], bool]] = {
     r"\bGitHub Actions\b|\.github\b": lambda answers: answers.get("ci", "github") == "github",
@@ -41,6 +45,10 @@ CHOICES: dict[str, Callable[[Answers], bool]] = {
     ),
     r"webhook(?!_configs)|batch_provider|postgres|QUEUE__CONCURRENCY": lambda answers: containers_do_tasks(answers),
     r"serverless|aws_lambda|dynamodb|mangum": lambda answers: "serverless" in answers.get("variants", []),
+    r"haproxy|blue.green": lambda answers: answers.get("deploy_target") == "compose",
+    r"kubectl|httproute": lambda answers: (
+        answers.get("deploy_target", "kubernetes" if containers(answers) else "none") == "kubernetes"
+    ),
     r"import boto3": lambda answers: (
         "serverless" in answers.get("variants", [])
         or answers.get("secrets_source") == "aws"
@@ -114,7 +122,8 @@ def test_its_locks_equal_those_of_uv(answers: Answers, render: Render, tmp_path:
 @every_choice
 def test_its_answers_file_has_every_answer(answers: Answers, render: Render) -> None:
     text = (render(answers) / ".copier-answers.yml").read_text()
-    asked = set(FULL) if containers_do_tasks(answers) else set(FULL) - {"event_broker"}
+    asked = set(FULL) - (set() if containers_do_tasks(answers) else {"event_broker"})
+    asked -= set() if containers(answers) else {"deploy_target"}
     assert {question for question in FULL if f"\n{question}:" in text} == asked
 
 

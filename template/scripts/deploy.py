@@ -21,7 +21,7 @@ from targets import Unusable
 
 def main(
     address: Address,
-    artifact: Annotated[str, typer.Argument(help="an image by digest; for Lambda also dist/….zip or s3://BUCKET/KEY")],
+    artifact: Annotated[str, typer.Argument(help="what is deployed: an image by digest, a zip")],
     steps: Annotated[str, typer.Option(help="percent of the traffic, step by step; 100 comes last")] = "10",
     seconds: Annotated[float, typer.Option(min=0, help="how long each step is watched")] = 300,
     reason: Reason = "",

@@ -82,7 +82,7 @@ class Rollout:
             self.say(f"published {new}; {before.main} has the traffic")
             self.trail.record("publish", "ok", revision=new, artifact=artifact)
             self._smoke(new)
-            for percent in plan.steps:
+            for percent in plan.steps if before.history else (100.0,):  # nothing had traffic: the first one gets all
                 move = Move("deploy" if percent == 100 else "canary", before.main, new, self.trail.actor, plan.reason)
                 asked = now.given(new, percent, move)
                 now = asked  # before it: a shift whose answer gets lost may have happened

@@ -71,11 +71,10 @@ class Traffic:
         moves = (move, *self.moves)
         if percent < 100:
             return replace(self, canary=revision, percent=percent, moves=moves)
-        history = self.history or (self.main,)
-        if revision in history:
-            history = history[history.index(revision) :]
+        if revision in self.history:
+            history = self.history[self.history.index(revision) :]
         else:
-            history = (revision, *history) if move.action == "deploy" else (revision,)
+            history = (revision, *self.history) if move.action == "deploy" else (revision,)
         return Traffic(revision, history=history, moves=moves, token=self.token)
 
 

@@ -77,7 +77,9 @@ class AwsLambda:
         with sentences(self.function, artifact):
             where = code(self._session, artifact, self._bucket)
             state = self._reads.get_function_configuration(FunctionName=self.function)
-            sent = self._writes.update_function_code(FunctionName=self.function, RevisionId=state["RevisionId"], **where)
+            sent = self._writes.update_function_code(
+                FunctionName=self.function, RevisionId=state["RevisionId"], **where
+            )
             # Not function_updated_v2: it asks for the right to GetFunction, which gives the code away.
             self._reads.get_waiter("function_updated").wait(FunctionName=self.function)
             # With the digest: code that somebody else has put there since is not published under our name.

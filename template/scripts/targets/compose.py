@@ -1,0 +1,179 @@
+"""Compose on one machine: two colours of the service behind HAProxy, one of which has the traffic.
+
+A revision is an image by digest. Which colour has which, the history and the moves are in FOLDER/run/rollout.json; the
+shares are the proxy's weights. Everything that needs a container engine is a `docker` command.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from . import Conflict, Revision, TargetError, Traffic, Unusable, local, record
+from .haproxy import WHOLE, Proxy
+
+COLOURS = ("blue", "green")
+NOTHING = "none"  # what has the traffic before the first deploy
+
+
+class Compose:
+    """The compose file of a folder, and the ports of 127.0.0.1 at which each colour can be asked by itself."""
+
+    shares = True
+
+    def __init__(self, folder: str, errors: str = "1.44", latency: str = "10", ready_seconds: str = "120") -> None:
+        self._folder = Path(folder)
+        if not (self._folder / "compose.yaml").is_file():
+            raise Unusable(f"{folder} has no compose.yaml; give compose:deploy/compose")
+        self._run = self._folder / "run"
+        self._run.mkdir(exist_ok=True)
+        self._file = self._run / "rollout.json"
+        self._proxy = Proxy(self._run)
+        try:
+            self._errors, self._latency, self._patience = float(errors), float(latency), float(ready_seconds)
+        except ValueError as error:
+            raise Unusable(f"--errors, --latency and --ready-seconds are numbers: {error}") from error
+
+    def actor(self) -> str:
+        return local.actor()
+
+    def revisions(self) -> list[Revision]:
+        return record.revisions(self._read())
+
+    def traffic(self) -> Traffic:
+        state = self._read()
+        noted = record.traffic(state)
+        weights = {name: server.weight for name, server in self._proxy.servers().items()}
+        if weights != self._weights(noted, state):
+            raise TargetError(f"the proxy's weights are {weights}, and the record says {noted}: roll back with --to")
+        return noted
+
+    def check(self, artifact: str) -> None:
+        local.image(artifact, "docker")
+
+    def publish(self, artifact: str, schema: int, note: str) -> str:
+        self._deploying = self._lock("deploy.lock")  # until this process ends; a rollback does not ask for it
+        with self._locked() as state:
+            if record.image(state, state["main"]) == artifact:
+                return str(state["main"])
+            name = record.add(state, artifact, schema, note)
+            colour = self._seat(name, state)
+        self._start(name, colour)
+        return name
+
+    def shift(self, before: Traffic, after: Traffic) -> Traffic:
+        with self._locked() as state:
+            record.note(state, before, after)
+            for name in filter(None, (after.main, after.canary)):
+                if name not in (*state["colours"].values(), NOTHING):
+                    if after.moves[0].action != "rollback":
+                        raise Conflict(f"{self._folder}: somebody else has put another revision in the place of {name}")
+                    self._start(name, self._seat(name, state))
+            self._write(state)  # before the weights: a crash between the two is found by `traffic`
+            self._proxy.weigh(self._weights(after, state))
+            if not after.canary:
+                self._one_worker(state)
+        return self.traffic()
+
+    def discard(self, revision: str) -> None:
+        state = self._read()
+        if colour := self._colour(revision, state):
+            self._compose("stop", *self._services(colour))
+
+    def smoke(self, revision: str) -> str:
+        colour = self._colour(revision, self._read())
+        return local.run(self._url(colour)) if colour else ""  # a rollback starts it, and waits until it is ready
+
+    def gates(self, revision: str) -> dict[str, bool]:
+        """The proxy counts for each colour since the revision came: one failure may be chance, two are not."""
+        server = self._proxy.servers().get(self._colour(revision, self._read()))
+        if server is None:  # before the first deploy
+            return dict.fromkeys(("errors", "latency", "ready"), False)
+        return {
+            "errors": server.failures > 1 and 100 * server.failures > self._errors * server.answers,
+            "latency": server.seconds > self._latency,
+            "ready": not server.up,
+        }
+
+    def _seat(self, name: str, state: dict[str, Any]) -> str:
+        """Puts a revision in the place of the one without the main one's traffic; gives the colour."""
+        colour = next(each for each in COLOURS if state["colours"].get(each) != state["main"])
+        self._proxy.weigh({**{each: server.weight for each, server in self._proxy.servers().items()}, colour: 0})
+        state["colours"][colour] = name
+        self._write(state)
+        # Compose wants both: one that is not there yet has the other one's.
+        images = {each: record.image(state, state["colours"].get(each, name)) for each in COLOURS}
+        lines = [f"{each.upper()}_IMAGE={image}" for each, image in images.items()]
+        (self._run / "images.env").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return colour
+
+    def _start(self, name: str, colour: str) -> None:
+        try:
+            self._compose("up", "--detach", "--no-deps", *self._services(colour))
+            ready = f"{self._url(colour)}/readyz"
+            local.wait(f"{name} was ready", lambda: local.status(ready) == 200, self._patience)
+            local.wait(f"the proxy saw {name} ready", lambda: self._proxy.servers()[colour].up, 10)
+            self._proxy.forget()
+        except BaseException:
+            with suppress(TargetError):
+                self._compose("stop", *self._services(colour))
+            raise
+
+    def _one_worker(self, state: dict[str, Any]) -> None:
+        """Workers of two revisions run during a canary; then the old one hands its tasks back."""
+        for colour, name in state["colours"].items():
+            if name != state["main"] and (workers := [each for each in self._services(colour) if each != colour]):
+                self._compose("stop", *workers)
+
+    def _services(self, colour: str) -> list[str]:
+        found = self._compose("config", "--services").split()
+        return [name for name in found if name in (colour, f"worker-{colour}")]
+
+    def _compose(self, *words: str) -> str:
+        where = ("--project-directory", str(self._folder), "--env-file", str(self._run / "images.env"))
+        return local.command("docker", "compose", *where, *words, seconds=self._patience + 180)
+
+    def _url(self, colour: str) -> str:
+        default = {"blue": "8001", "green": "8002"}.get(colour, "0")
+        return f"http://127.0.0.1:{os.environ.get(f'{colour.upper()}_PORT', default)}"
+
+    def _colour(self, revision: str, state: dict[str, Any]) -> str:
+        return next((colour for colour, name in state["colours"].items() if name == revision), "")
+
+    def _weights(self, traffic: Traffic, state: dict[str, Any]) -> dict[str, int]:
+        weights, small = dict.fromkeys(COLOURS, 0), max(1, round(traffic.percent * WHOLE / 100))
+        if traffic.canary:
+            weights[self._colour(traffic.canary, state)] = small
+        if traffic.main != NOTHING:
+            weights[self._colour(traffic.main, state)] = WHOLE - small if traffic.canary else WHOLE
+        return weights
+
+    def _read(self) -> dict[str, Any]:
+        nothing = record.empty(NOTHING) | {"colours": {}}
+        return nothing | (json.loads(self._file.read_text(encoding="utf-8")) if self._file.exists() else {})
+
+    def _write(self, state: dict[str, Any]) -> None:
+        new = self._file.with_suffix(".new")
+        new.write_text(json.dumps(state, indent=1), encoding="utf-8")
+        new.replace(self._file)
+
+    @contextmanager
+    def _locked(self) -> Iterator[dict[str, Any]]:
+        """The state, for one writer at a time."""
+        with self._lock("lock"):
+            yield self._read()
+
+    def _lock(self, name: str) -> TextIO:
+        """A locked file; closing it, or the end of the process, unlocks it."""
+        lock = (self._run / name).open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.close()
+            raise Conflict(f"{self._folder}: somebody else deploys or rolls back at this moment") from error
+        return lock

@@ -1,0 +1,109 @@
+"""What targets without an API of their own share: the actor, commands as sentences, requests to one revision."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from . import TargetError, Unusable
+
+SMOKE = {"input": "Reply with the word ready."}
+ASK_REGISTRY = {"docker": ("docker", "manifest", "inspect"), "crane": ("crane", "digest")}
+
+
+def actor() -> str:
+    """The person of a pipeline, or the user of this machine."""
+    for name in ("DEPLOY_ACTOR", "GITHUB_ACTOR", "SUDO_USER"):
+        if os.environ.get(name):
+            return os.environ[name]
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def command(*words: str, given: str | None = None, seconds: float = 180) -> str:
+    """The output of a command.
+
+    Raises:
+        Unusable: it is not installed.
+        TargetError: it failed; the message is its last line.
+    """
+    try:
+        # In a session of its own: a Ctrl-C is for the rollout, which decides when it may end.
+        done = subprocess.run(
+            words, input=given, capture_output=True, text=True, timeout=seconds, start_new_session=True, check=False
+        )
+    except OSError as error:
+        raise Unusable(f"{words[0]} is not installed, or not on PATH") from error
+    except subprocess.TimeoutExpired as error:
+        raise TargetError(f"{' '.join(words[:3])} has not come to an end in {seconds:g} s") from error
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+        raise TargetError(f"{' '.join(words[:3])}: {lines[-1]}")
+    return done.stdout
+
+
+def image(artifact: str, *tools: str, optional: bool = False) -> None:
+    """Asks the registry for an image, by the first of these tools that is there.
+
+    Raises:
+        Unusable: it is not named by its digest, is not there, or may not be read.
+    """
+    if not re.search(r"@sha256:[0-9a-f]{64}$", artifact):
+        raise Unusable(f"{artifact}: give the image by digest (NAME@sha256:…), so that it is the same tomorrow")
+    tool = next((each for each in tools if shutil.which(each)), "")
+    if not tool and not optional:
+        raise Unusable(f"{tools[0]} is not installed, or not on PATH")
+    try:
+        if tool:
+            command(*ASK_REGISTRY[tool], artifact)
+    except TargetError as error:
+        raise Unusable(f"{artifact} is not there, or may not be read: {error}") from error
+
+
+def status(url: str, seconds: float = 2) -> int:
+    """The status of a GET; 0 without an answer."""
+    try:
+        with urllib.request.urlopen(url, timeout=seconds) as answer:  # noqa: S310 http, on this machine
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+def run(url: str) -> str:
+    """Asks for one run, with the key of SMOKE_KEY; gives what was wrong, or an empty string."""
+    headers = {"Content-Type": "application/json"}
+    if key := os.environ.get("SMOKE_KEY"):
+        headers["Authorization"] = f"Bearer {key}"
+    request = urllib.request.Request(f"{url}/v1/runs", json.dumps(SMOKE).encode(), headers)  # noqa: S310 as above
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 as above
+            body = json.load(answer)
+    except urllib.error.HTTPError as error:
+        missing = " (SMOKE_KEY is the key of the smoke call)" if error.code == 401 else ""
+        return f"status {error.code}{missing}: {error.read(300).decode(errors='replace')}"
+    except (OSError, ValueError) as error:
+        return f"no answer: {error}"
+    return "" if isinstance(body, dict) and body.get("output") else "an answer without an output"
+
+
+def wait(what: str, look: Callable[[], object], seconds: float) -> None:
+    """Waits until `look` gives something true.
+
+    Raises:
+        TargetError: it gave nothing in time.
+    """
+    end = time.monotonic() + seconds
+    while not look():
+        if time.monotonic() > end:
+            raise TargetError(f"{what} not in {seconds:g} s")
+        time.sleep(0.2)
