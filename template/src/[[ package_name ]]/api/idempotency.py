@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable
 
 from ..runs.once import Once
-from ..runs.task import RunResult, Task
+from ..runs.result import RunResult
+from ..runs.task import Task
 from ..service import Service
 
 KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"

@@ -1,5 +1,6 @@
 """Shared by all commands: settings, failing with a message, telemetry, the operator's name, the audit trail."""
 
+import io
 import os
 import sys
 from collections.abc import Callable, Generator
@@ -46,9 +47,13 @@ def operator() -> str:
 
 @contextmanager
 def trail(path: str | None, *, required: bool = False) -> Generator[Audit]:
-    """The audit trail of a command; tells if it lacks the command's record, and fails then if it is `required`."""
+    """The audit trail of a command; tells if it lacks the command's record, and fails then if it is `required`.
+
+    It is AUDIT_FILE, else stderr, which a collector reads. A record that is not required stays out of a terminal.
+    """
+    elsewhere = path or (sys.stderr.isatty() and not required)
     try:
-        audit = Audit(path, sys.stderr, required=required)
+        audit = Audit(path, io.StringIO() if elsewhere else sys.stderr, required=required)
     except OSError as error:
         fail(f"The audit trail cannot be opened, so nothing was done: {error}", 1)
     with closing(audit):

@@ -1,5 +1,6 @@
 """HOST, PORT and OPERATIONS__PORT, and their sockets."""
 
+import errno
 import socket
 from typing import Any
 
@@ -24,7 +25,9 @@ def bound(host: str, port: int) -> list[socket.socket]:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         return [_bound(family, address) for family, _, _, _, address in addresses]
     except OSError as error:
-        raise SystemExit(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
+        # Such as a second worker on one machine.
+        way_out = " Give this process another PORT." if error.errno == errno.EADDRINUSE else ""
+        raise SystemExit(f"Cannot listen on {host}:{port}: {error.strerror}.{way_out}") from error
 
 
 def _bound(family: socket.AddressFamily, address: Any) -> socket.socket:

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from .. import NAME
 from ..errors import ModelNotFound, ServiceError
-from ..runs.task import RunResult
+from ..runs.result import RunResult
 from ..service import Service
 from .chat_request import ChatRequest
 from .events import SILENCE

@@ -10,7 +10,7 @@ from pydantic import Field
 from ..api.problems import body_of
 from ..api.requests import RunRequest
 from ..errors import ServiceError
-from ..runs.task import RunResult
+from ..runs.result import RunResult
 from .events import SILENCE
 from .openapi import good, problems
 from .work import Key, Piece, Work, streamed, unless_gone

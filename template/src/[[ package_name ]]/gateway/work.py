@@ -12,7 +12,8 @@ from starlette.requests import ClientDisconnect
 
 from ..api.idempotency import KEY_PATTERN, headers_for, run_once
 from ..config.settings import Settings
-from ..runs.task import Emit, RunResult, Task
+from ..runs.result import RunResult
+from ..runs.task import Emit, Task
 from ..service import Service
 from .events import EventStream
 

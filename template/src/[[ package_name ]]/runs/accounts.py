@@ -1,14 +1,16 @@
 """Reports each run's cost, duration and outcome to metrics, log and audit trail."""
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from ..errors import AuditUnavailable
 from ..telemetry import metrics
 from ..telemetry.audit import Audit
-from .task import Progress
+
+if TYPE_CHECKING:  # it imports the agent's runtime, which a command that submits does not need
+    from .task import Progress
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +23,7 @@ def check_audit(audit: Audit) -> None:
         raise AuditUnavailable(f"No run starts while the audit trail cannot be written: {trouble}.", retry_after=5)
 
 
-def account(run: Progress, audit: Audit) -> None:
+def account(run: "Progress", audit: Audit) -> None:
     """Reports a run. Called once, when the run has ended and `run.outcome` is set."""
     spent = run.spent()
     seconds = time.perf_counter() - run.started

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.run import AgentRunResult
 
-from .task import FinishReason
+from .result import FinishReason
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from ..errors import ModelUnavailable
 from ..state import State
 from .failures import translated
 from .once import Once
-from .task import Progress, RunResult
+from .result import RunResult
+from .task import Progress
 
 
 class Cache:

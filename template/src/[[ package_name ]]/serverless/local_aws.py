@@ -10,10 +10,9 @@ import logging
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from fastapi import FastAPI
 
 from ..config.loading import SettingsError
 from ..config.queue import ServerlessSettings
@@ -21,9 +20,13 @@ from ..config.settings import Settings
 from ..errors import StateUnavailable
 from ..guard import at_most
 from ..guard.aws import Aws, AwsError
-from ..queue import Tasks
-from ..queue.sqs.deliveries import Deliveries, Message
 from ..queue.sqs.table import INDEX, REGION, client
+
+if TYPE_CHECKING:  # commands look at the places alone
+    from fastapi import FastAPI
+
+    from ..queue import Tasks
+    from ..queue.sqs.deliveries import Deliveries, Message
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +47,7 @@ def or_here(settings: Settings) -> Settings:
 
 
 @contextmanager
-def engine(settings: Settings) -> Generator[tuple[Settings, Callable[[FastAPI], FastAPI]]]:
+def engine(settings: Settings) -> Generator[tuple[Settings, Callable[["FastAPI"], "FastAPI"]]]:
     """The settings to serve with, and a function that puts a worker into the application. Both change nothing where the
     tasks are on AWS. Where they are here, moto runs until the end.
 
@@ -136,11 +139,13 @@ def _schema(keys: dict[str, str]) -> list[dict[str, str]]:
     return [{"AttributeName": name, "KeyType": kind} for name, kind in keys.items()]
 
 
-def _with_worker(app: FastAPI) -> FastAPI:
+def _with_worker(app: "FastAPI") -> "FastAPI":
+    from ..queue.sqs.deliveries import Deliveries
+
     opened = app.router.lifespan_context
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    async def lifespan(app: "FastAPI") -> AsyncGenerator[None]:
         async with opened(app):
             tasks: Tasks = app.state.tasks
             log.info("tasks_on_this_machine", kept="in memory, by moto in the place of SQS and DynamoDB")
@@ -153,7 +158,7 @@ def _with_worker(app: FastAPI) -> FastAPI:
     return app
 
 
-async def _poll(tasks: Tasks, deliveries: Deliveries) -> None:
+async def _poll(tasks: "Tasks", deliveries: "Deliveries") -> None:
     """Does what Lambda's event source mapping does, with the worker's own code in the place of a function."""
     async with asyncio.TaskGroup() as batches:
         running: set[asyncio.Task[None]] = set()
@@ -166,7 +171,9 @@ async def _poll(tasks: Tasks, deliveries: Deliveries) -> None:
             await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _received(tasks: Tasks) -> list[Message]:
+async def _received(tasks: "Tasks") -> list["Message"]:
+    from ..queue.sqs.deliveries import Message
+
     found = await tasks.asked("receive_message", MaxNumberOfMessages=10, AttributeNames=["All"])
     messages = []
     for each in found.get("Messages", []):
@@ -175,7 +182,7 @@ async def _received(tasks: Tasks) -> list[Message]:
     return messages
 
 
-async def _done(tasks: Tasks, deliveries: Deliveries, messages: list[Message]) -> None:
+async def _done(tasks: "Tasks", deliveries: "Deliveries", messages: list["Message"]) -> None:
     with at_most(_FUNCTION_SECONDS), suppress(StateUnavailable):
         failed = await deliveries.take_all(messages)
         for message in messages:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import socket
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from support.processes import command
+from support.processes import COMMAND, command, environment
+from support.waiting import eventually
 
 DAILY = {"input": "hello", "cron": "0 6 * * *"}
 
@@ -27,6 +31,7 @@ DAILY = {"input": "hello", "cron": "0 6 * * *"}
     ids=str,
 )
 def test_a_task_that_cannot_be_one_is_bad_usage(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
+    (tmp_path / "tasks.sqlite3").touch(0o600)
     result = command(*words, folder=tmp_path)
     assert result.returncode == 2
     assert says in result.stderr
@@ -78,6 +83,7 @@ def test_both_names_of_postgresql_are_addresses(tmp_path: Path) -> None:
 
 @pytest.mark.proves("pattern.cqrs")
 def test_tasks_are_listed_and_dead_letters_retried_all_at_once(tmp_path: Path) -> None:
+    (tmp_path / "tasks.sqlite3").touch(0o600)
     for name in ("one", "two"):
         assert command("submit", "hello", "--id", name, "--deadline", "600", folder=tmp_path).returncode == 0
     listed = command("list", "--status", "queued", folder=tmp_path)
@@ -102,4 +108,40 @@ def test_a_port_that_is_taken_is_a_clear_failure_of_a_worker(tmp_path: Path) -> 
         result = command("work", folder=tmp_path, PORT=port)
     assert result.returncode == 1
     assert f"Cannot listen on 127.0.0.1:{port}" in result.stderr
+    assert "Give this process another PORT." in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("words", [("submit", "hello"), ("status", "one"), ("list",), ("dead", "list")], ids=" ".join)
+def test_outside_the_services_folder_a_command_makes_no_database(tmp_path: Path, words: tuple[str, ...]) -> None:
+    result = command(*words, folder=tmp_path)
+    assert result.returncode == 2
+    assert f"QUEUE__DATABASE_URL: there is no {tmp_path / 'tasks.sqlite3'}" in result.stderr
+    assert "in the folder of the service" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_submit_that_waits_says_that_no_worker_has_taken_the_task_and_waits_on(tmp_path: Path) -> None:
+    (tmp_path / "tasks.sqlite3").touch(0o600)
+    said = tmp_path / "stderr"
+    submitting = [COMMAND, "submit", "hello", "--id", "one", "--wait"]
+    with said.open("w") as file, subprocess.Popen(submitting, cwd=tmp_path, env=environment(), stderr=file) as process:
+        try:
+            eventually(lambda: "No worker has taken task one yet" in said.read_text(), within=30, what="it says so")
+            assert process.poll() is None
+        finally:
+            process.kill()
+
+
+def test_records_of_the_audit_trail_go_to_its_file_and_not_between_the_lines_of_a_terminal(tmp_path: Path) -> None:
+    (tmp_path / "tasks.sqlite3").touch(0o600)
+    filed = command("submit", "hello", folder=tmp_path, AUDIT_FILE=str(tmp_path / "audit.jsonl"))
+    assert filed.stderr == ""
+    assert '"action": "task.submit"' in (tmp_path / "audit.jsonl").read_text(encoding="utf-8")
+    assert '"action": "task.submit"' in command("submit", "hello", folder=tmp_path).stderr, "a collector reads a pipe"
+    ours, terminal = pty.openpty()
+    subprocess.run([COMMAND, "submit", "hello"], cwd=tmp_path, env=environment(), stderr=terminal, check=True)
+    os.write(terminal, b"end")
+    assert os.read(ours, 4096) == b"end"
+    for file in (ours, terminal):
+        os.close(file)

@@ -12,7 +12,7 @@ import structlog
 from dbos import DBOSClient
 
 from ...errors import NotFound, StateUnavailable
-from ...runs.task import RunResult
+from ...runs.result import RunResult
 from ..meters import SAMPLE_SECONDS, Depth, Gauge
 from ..records import Failure, Page, Place, Status, TaskView, moment
 from .database import Database, Unreachable

@@ -2,18 +2,17 @@
 
 import json
 from datetime import datetime
-from typing import Any, ClassVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dbos import Serializer
 from pydantic import TypeAdapter
-from pydantic_ai import ModelRetry, ToolFailed
-from pydantic_ai.messages import ModelResponse
 
 from ...errors import ServiceError
-from ...runs.failures import translated
 from ..records import Failure
 
-_RESPONSE = TypeAdapter(ModelResponse)
+if TYPE_CHECKING:  # here and below: a command that shows tasks does not wait for the agent's runtime
+    from pydantic_ai.messages import ModelResponse
 
 
 class TaskEnded(Exception):
@@ -59,18 +58,14 @@ class JsonSerializer(Serializer):
     def deserialize(self, serialized_data: str) -> Any:
         kind, value = json.loads(serialized_data)
         match kind:
-            case "response":
-                return _RESPONSE.validate_python(value)
             case "time":
                 return datetime.fromisoformat(value)
             case "ended":
                 return TaskEnded(**value)
             case "error":
                 return _service_error(**value)
-            case "retry":
-                return ModelRetry(value)
-            case "tool failed":
-                return ToolFailed(value)
+            case "response" | "retry" | "tool failed":
+                return _of_a_run(kind, value)
             case _:
                 return value
 
@@ -83,12 +78,40 @@ def _inside(value: object) -> str:
 
 def _typed(value: object) -> tuple[str, object]:
     match value:
-        case ModelResponse():
-            return "response", _RESPONSE.dump_python(value, mode="json")
         case datetime():
             return "time", value.isoformat()
         case TaskEnded():
             return "ended", {"status": value.status, "slug": value.slug, "detail": value.detail}
+        case str() | int() | float() | list() | tuple() | dict() | None:
+            return "json", value
+        case _:
+            return _typed_of_a_run(value)
+
+
+def _of_a_run(kind: str, value: Any) -> object:
+    from pydantic_ai import ModelRetry, ToolFailed
+
+    if kind == "response":
+        return _responses().validate_python(value)
+    return ModelRetry(value) if kind == "retry" else ToolFailed(value)
+
+
+@cache
+def _responses() -> "TypeAdapter[ModelResponse]":
+    from pydantic_ai.messages import ModelResponse
+
+    return TypeAdapter(ModelResponse)
+
+
+def _typed_of_a_run(value: object) -> tuple[str, object]:
+    from pydantic_ai import ModelRetry, ToolFailed
+    from pydantic_ai.messages import ModelResponse
+
+    from ...runs.failures import translated
+
+    match value:
+        case ModelResponse():
+            return "response", _responses().dump_python(value, mode="json")
         case ModelRetry():
             return "retry", value.message
         case ToolFailed():

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 from dbos import EnqueueOptions, error
@@ -11,18 +12,19 @@ from sqlalchemy import Connection
 
 from ...config.settings import Settings
 from ...errors import Conflict, DeadlineExceeded, StateUnavailable
-from ...models.routing import Models
 from ...runs.accounts import check_audit
 from ...runs.inputs import clean_input
 from ...telemetry.audit import Audit
 from .. import meters
 from ..records import Spec, Status, TaskRequest, TaskView
 from . import changes, internals
-from .batches.provider import check_batch_api
 from .database import BATCHES, QUEUE, WORKFLOW, Database
 from .events import CloudEvent, Events, event_of
 from .queries import Queries, stored_id, view_of
 from .serial import JsonSerializer, TaskEnded
+
+if TYPE_CHECKING:  # it imports the agent's runtime, which a command does not need
+    from ...models.routing import Models
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +34,7 @@ OVERDUE_SECONDS = 15.0  # a worker that is alive ends its tasks at their deadlin
 class Tasks(Queries):
     """Made once a process, closed with its database."""
 
-    def __init__(self, settings: Settings, database: Database, audit: Audit, models: Models | None = None) -> None:
+    def __init__(self, settings: Settings, database: Database, audit: Audit, models: "Models | None" = None) -> None:
         super().__init__(database)
         self._settings = settings
         self._audit = audit
@@ -62,6 +64,8 @@ class Tasks(Queries):
         check_audit(self._audit)
         clean_input(request.input, self._settings.run.max_input_chars)
         if request.urgency == "batch" and self._models:
+            from .batches.provider import check_batch_api
+
             check_batch_api(self._models)
         delayed = request.delay_seconds > 0
         await self._gauge.admit(self._settings.queue.max_depth, delayed=delayed)

@@ -18,7 +18,8 @@ from dbos import error as dbos_error
 from opentelemetry import context, propagate, trace
 
 from ...errors import DeadlineExceeded, ServiceError
-from ...runs.task import Pending, RunResult, Task
+from ...runs.result import RunResult
+from ...runs.task import Pending, Task
 from ...service import Service
 from ...toolkit import steps
 from .. import meters

@@ -17,7 +17,8 @@ from opentelemetry import context, propagate, trace
 
 from ...errors import BudgetExceeded, DeadlineExceeded, ServiceError
 from ...guard import time_remaining
-from ...runs.task import RunResult, Task
+from ...runs.result import RunResult
+from ...runs.task import Task
 from ...service import Service
 from ...toolkit import steps
 from .. import meters

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from ...errors import InvalidInput, ServiceError
-from ...runs.task import RunResult
+from ...runs.result import RunResult
 from ..records import Failure, Status, TaskView, moment
 
 ROW_BYTES = 380_000  # of a task and its result; the other attributes have the rest of the 400 KB

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...config.settings import Settings
 from ...errors import Conflict, NotFound, StateUnavailable
@@ -12,12 +12,14 @@ from ...guard import BulkheadFull, CircuitOpen, Guards
 from ...guard.aws import AwsError, transient
 from ...runs.accounts import check_audit
 from ...runs.inputs import clean_input
-from ...service import Service
 from ...telemetry.audit import Audit
 from ..meters import Depth, Gauge
 from ..records import Page, Place, Spec, Status, TaskRequest, TaskView
 from .rows import ROW_BYTES, Row, check_size, end, now_ms, view_of
 from .table import Table, client, unavailable
+
+if TYPE_CHECKING:
+    from ...service import Service  # it imports the agent, which a command does not need
 
 LONGEST_DELAY = 900  # seconds that SQS holds a message back; a longer delay takes several messages
 
@@ -204,7 +206,7 @@ async def connected(settings: Settings, guards: Guards, audit: Audit) -> AsyncGe
 
 
 @asynccontextmanager
-async def open_tasks(service: Service) -> AsyncGenerator[Tasks]:
+async def open_tasks(service: "Service") -> AsyncGenerator[Tasks]:
     """The queue of a running service."""
     async with connected(service.settings, service.guards, service.audit) as tasks:
         yield tasks

@@ -23,8 +23,9 @@ from ....config.queue import QueueSettings
 from ....errors import DeadlineExceeded, ModelUnavailable, ServiceError
 from ....guard import BulkheadFull, CircuitOpen
 from ....models.guarded import transient
+from ....runs.result import RunResult
 from ....runs.runner import Runner
-from ....runs.task import Pending, RunResult, Task
+from ....runs.task import Pending, Task
 from .provider import BatchLost, BatchModel, check_batch_api
 
 log = structlog.get_logger(__name__)
