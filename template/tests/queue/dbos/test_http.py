@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from conftest import OTHER_KEY, StartService, client_of, settings_for
+from conftest import KEY, OTHER_KEY, StartService, client_of, settings_for
 from support.fleet import TWO_CALLS, Fleet
 from support.processes import Json, Service, Upstream, call, command
 from support.waiting import becomes
@@ -50,6 +50,12 @@ async def ended(tasks: httpx2.AsyncClient, task: str) -> Json:
             if view["status"] not in ("queued", "running"):
                 return view
             await asyncio.sleep(0.05)
+
+
+def test_smoke_waits_for_a_task_to_be_done(gateway: Service, queue: Fleet, tmp_path: Path) -> None:
+    done = command("smoke", gateway.url, "--json", folder=tmp_path, SMOKE_KEY=KEY)
+    assert json.loads(done.stdout)["steps"][-1]["name"] == "task", done.stdout
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.proves("pattern.queue")
