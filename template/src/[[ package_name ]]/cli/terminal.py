@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing, contextmanager
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import typer
 
@@ -45,15 +45,18 @@ def operator() -> str:
     return os.environ.get("USER", "unknown")
 
 
+def beside(path: str | None, required: bool) -> TextIO:
+    """Where a command's audit records go besides AUDIT_FILE: without one to stderr, which a collector reads. A record
+    that is not required stays out of a terminal, where people read.
+    """
+    return io.StringIO() if path or (sys.stderr.isatty() and not required) else sys.stderr
+
+
 @contextmanager
 def trail(path: str | None, *, required: bool = False) -> Generator[Audit]:
-    """The audit trail of a command; tells if it lacks the command's record, and fails then if it is `required`.
-
-    It is AUDIT_FILE, else stderr, which a collector reads. A record that is not required stays out of a terminal.
-    """
-    elsewhere = path or (sys.stderr.isatty() and not required)
+    """The audit trail of a command; tells if it lacks the command's record, and fails then if it is `required`."""
     try:
-        audit = Audit(path, io.StringIO() if elsewhere else sys.stderr, required=required)
+        audit = Audit(path, beside(path, required), required=required)
     except OSError as error:
         fail(f"The audit trail cannot be opened, so nothing was done: {error}", 1)
     with closing(audit):
