@@ -1,1 +1,1 @@
-"""The HTTP door: translates requests into tasks for the runner, and what comes of them into responses."""
+"""The HTTP door: translates requests into tasks for the runner, and results into responses."""

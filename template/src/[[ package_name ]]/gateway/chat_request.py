@@ -14,7 +14,7 @@ from ..errors import InputTooLong, InvalidInput, Unsupported
 from ..runs.task import Task
 from .chat_messages import SYSTEM, TOOL, Message, history_of
 
-# These change what an answer is. They are refused, except with a value that asks for what happens anyway:
+# These change the form of an answer. They are refused, except with a value that asks for the usual form:
 # name → (such values, the reason).
 _REFUSED: Mapping[str, tuple[tuple[JsonValue, ...], str]] = {
     "audio": ((), "answers are text"),

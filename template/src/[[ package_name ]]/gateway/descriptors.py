@@ -1,4 +1,4 @@
-"""File descriptors. Clients get a share of them, so that the service can always open what an answer needs."""
+"""File descriptors. Clients get a share of them, so that the service can always open a file or a socket of its own."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Server-sent events that pass through proxies: these hold back what is small, and cut what is silent."""
+"""Server-sent events that pass through proxies: they hold back small pieces, and cut silent connections."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 

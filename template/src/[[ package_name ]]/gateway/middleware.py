@@ -1,4 +1,4 @@
-"""What every request passes before its body is read: an id, a key, the limits. Plain ASGI, for speed."""
+"""Checks each request before its body is read: id, key, limits. Plain ASGI, for speed."""
 
 import asyncio
 import re
@@ -109,7 +109,7 @@ def _check_host(given: Headers, http_version: str) -> None:
 
 
 class _Response:
-    """Adds headers to whatever response is sent, and remembers its status."""
+    """Adds headers to the response, and remembers its status."""
 
     def __init__(self, send: Send, headers: dict[str, str]) -> None:
         self._send = send
@@ -130,7 +130,7 @@ class _BoundedBody:
 
     Raises:
         BodyEncoded: the body is compressed: its size would not bound its content.
-        BodyTooLarge: from what is announced, else from what has come; the rest is not read.
+        BodyTooLarge: by the announced size, else by the received size; the rest is not read.
     """
 
     def __init__(self, given: Headers, receive: Receive, limits: LimitSettings) -> None:

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of responses: their statuses, forms and headers."""
+"""The responses in the OpenAPI document: their statuses, forms and headers."""
 
 from typing import Any
 

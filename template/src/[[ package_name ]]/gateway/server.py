@@ -1,4 +1,4 @@
-"""uvicorn, with a graceful end: not ready first, then no new connections, then what is in flight, then exit."""
+"""uvicorn, with a graceful end: not ready, then no new connections, then the requests in flight end, then exit."""
 
 import asyncio
 import signal
@@ -23,7 +23,8 @@ from .turns import Turns
 
 log = structlog.get_logger(__name__)
 
-# Longer than load balancers keep idle connections (AWS 60 s, Google Cloud 600 s): who closes first may lose a request.
+# Longer than load balancers keep idle connections (AWS 60 s, Google Cloud 600 s): the side that closes
+# first may lose a request.
 KEEP_ALIVE_SECONDS = 620
 
 

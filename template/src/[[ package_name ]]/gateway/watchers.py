@@ -52,7 +52,7 @@ class Watchers:
         self._looking: asyncio.Task[None] | None = None
 
     async def events(self, first: TaskView, caller: Caller, authorization: str) -> AsyncGenerator[bytes]:
-        """What is told of a task, from its `first` view on."""
+        """The events of a task, from its `first` view on."""
         clock = asyncio.get_running_loop().time
         until, quiet_since, view, told = clock() + self._longest, clock(), first, ""
         with self._watching((caller.tenant, first.id)) as watched:

@@ -1,4 +1,4 @@
-"""What an SDK does not report about a response of a model's server: the bytes received, and a stream's end mark."""
+"""The facts of a model server's response that an SDK does not report: the bytes received, a stream's end mark."""
 
 import re
 from collections.abc import AsyncIterator, Generator
