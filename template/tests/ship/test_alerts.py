@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,16 @@ def exported(
     """The names of what Prometheus has of a service that has worked and failed."""
     needs("prometheus", "prometheus")
     folder = tmp_path_factory.mktemp("monitored")
-    service = Monitored(shared_upstream, shared_redis, folder)
-    prometheus = Prometheus(folder, JOB, service.targets, FOLDER / "alerts.yaml")
-    service.works()
-    for objective in ("availability", "latency"):  # the latter only if a bucket ends at the objective
-        recorded = f"slo_{objective}:errors:ratio_rate5m"
-        eventually(lambda recorded=recorded: prometheus.query(recorded), within=30, what=f"{recorded} has a value")  # type: ignore[misc]
-    yield prometheus.names()
-    prometheus.stop()
-    service.stop()
+    with ExitStack() as stack:
+        service = Monitored(shared_upstream, shared_redis, folder)
+        stack.callback(service.stop)
+        prometheus = Prometheus(folder, JOB, service.targets, FOLDER / "alerts.yaml")
+        stack.callback(prometheus.stop)
+        service.works()
+        for objective in ("availability", "latency"):  # the latter only if a bucket ends at the objective
+            recorded = f"slo_{objective}:errors:ratio_rate5m"
+            eventually(lambda recorded=recorded: prometheus.query(recorded), within=30, what=f"{recorded} has a value")  # type: ignore[misc]
+        yield prometheus.names()
 
 
 def test_the_rules_are_valid() -> None:

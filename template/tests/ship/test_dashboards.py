@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -30,16 +31,17 @@ def prometheus(
 ) -> Iterator[Prometheus]:
     needs("prometheus", "prometheus")
     folder = tmp_path_factory.mktemp("monitored")
-    service = Monitored(shared_upstream, shared_redis, folder)
-    prometheus = Prometheus(folder, JOB, service.targets, FOLDER / "alerts.yaml")
-    service.works()
-    runs = f'agent_run_duration_seconds_count{{job="{JOB}",outcome="model-unavailable"}}'
-    eventually(lambda: prometheus.query(runs), what="it is scraped")
-    service.works()  # again, since a rate needs a first value
-    eventually(lambda: prometheus.query(f"rate({runs}[1m]) > 0"), what="it is scraped again")
-    yield prometheus
-    prometheus.stop()
-    service.stop()
+    with ExitStack() as stack:
+        service = Monitored(shared_upstream, shared_redis, folder)
+        stack.callback(service.stop)
+        prometheus = Prometheus(folder, JOB, service.targets, FOLDER / "alerts.yaml")
+        stack.callback(prometheus.stop)
+        service.works()
+        runs = f'agent_run_duration_seconds_count{{job="{JOB}",outcome="model-unavailable"}}'
+        eventually(lambda: prometheus.query(runs), what="it is scraped")
+        service.works()  # again, since a rate needs a first value
+        eventually(lambda: prometheus.query(f"rate({runs}[1m]) > 0"), what="it is scraped again")
+        yield prometheus
 
 
 @pytest.mark.parametrize("expression", QUERIES)
