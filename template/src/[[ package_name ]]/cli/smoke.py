@@ -5,7 +5,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from http.client import HTTPResponse
 from typing import Any, NamedTuple
 
 _SECONDS = 60.0
@@ -70,10 +69,9 @@ def _task(url: str, key: str) -> str:
     return "" if task["status"] == "completed" else f"task {task['id']} is {task['status']}"
 
 
-def _open(url: str, key: str, body: Any = None) -> HTTPResponse:
+def _open(url: str, key: str, body: Any = None) -> Any:
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url} is no address; give http://… or https://…")
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     request = urllib.request.Request(url, json.dumps(body).encode() if body else None, headers)  # noqa: S310 checked
-    opened: HTTPResponse = urllib.request.urlopen(request, timeout=_SECONDS)  # noqa: S310 checked
-    return opened
+    return urllib.request.urlopen(request, timeout=_SECONDS)  # noqa: S310 checked
