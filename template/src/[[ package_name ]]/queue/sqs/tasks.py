@@ -80,9 +80,7 @@ class Tasks:
         return self.view(row), False
 
     async def get(self, task_id: str, *, tenant: str) -> TaskView:
-        """Raises:
-        NotFound: also for another tenant's task.
-        """
+        """The task; NotFound is raised for another tenant's as well."""
         return self.view(await self._known(tenant, task_id))
 
     async def stamps(self, places: list[tuple[str, str]]) -> dict[tuple[str, str], object]:
