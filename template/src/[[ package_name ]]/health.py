@@ -1,11 +1,16 @@
 """Health, in the terms of an orchestrator: live (do not kill), started (warm), ready (send work)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import structlog
 
 from .guard import Guards
 from .state import State
 from .telemetry.audit import Audit
 
+log = structlog.get_logger(__name__)
+
+STORE = "the state store"
 PATIENCE_SECONDS = 0.5  # with the state store; an orchestrator gives a probe one second
 
 
@@ -16,8 +21,18 @@ class Health:
     state: State
     guards: Guards
     audit: Audit
-    started: bool = False
+    awaited: set[str] = field(default_factory=lambda: {STORE})  # the start is over when each was there once
     draining: bool = False
+
+    @property
+    def started(self) -> bool:
+        return not self.awaited
+
+    def reached(self, place: str) -> None:
+        """Notes that what the start waits for is there; later outages do not change that."""
+        self.awaited.discard(place)
+        if self.started:
+            log.info("started")
 
     async def ready(self) -> tuple[bool, dict[str, object]]:
         """Whether this replica takes work, and the report behind it.

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
-import structlog
 from opentelemetry.metrics import NoOpMeterProvider
 from pydantic_ai.models.instrumented import InstrumentationSettings
 
@@ -17,14 +16,12 @@ from .config.secrets import Secrets
 from .config.settings import Settings
 from .guard import Guards
 from .guard.outbound import Outbound
-from .health import Health
+from .health import STORE, Health
 from .models.routing import Models
 from .runs.runner import Runner
 from .state import State, open_state
 from .telemetry import metrics, traces
 from .telemetry.audit import Audit
-
-log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 1.0
 
@@ -82,11 +79,10 @@ async def open_service(secrets: Secrets, audit_stream: TextIO | None = None) -> 
 
 
 async def _start(health: Health, state: State) -> None:
-    """Marks the replica as started once it has reached the state store; later outages do not change that."""
+    """Waits for the state store, without which a replica has not started."""
     while not await state.ping():
         await asyncio.sleep(_RETRY_SECONDS)
-    health.started = True
-    log.info("started")
+    health.reached(STORE)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

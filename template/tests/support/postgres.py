@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -25,10 +26,10 @@ class Postgres:
         self.port = free_port()
         # Not in pytest's folders, which other users cannot enter: the server never runs as root, the tests may.
         self._folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-        self._as: list[str] = []
+        self.as_its_user: list[str] = []
         if os.geteuid() == 0:
-            shutil.chown(self._folder, "postgres", "postgres")
-            self._as = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+            self.as_its_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        self.owns(self._folder)
         self._run("initdb", "--username=postgres", "--auth=trust", "--no-sync")
         self.start()
 
@@ -40,22 +41,37 @@ class Postgres:
             found.append(Path(on_path))
         return found[-1].parent if found else None
 
-    def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300"
+    def start(self, connections: int = 300) -> None:
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
+        options += f" -c max_connections={connections}"
         self._run("pg_ctl", "--options", options, "--wait", "--log", str(self._folder / "log"), "start")
 
     def stop(self, mode: str = "immediate") -> None:
         """`immediate` is a crash: after the next start, only committed data exist."""
         self._run("pg_ctl", "--mode", mode, "--wait", "stop")
 
+    def owns(self, folder: Path) -> None:
+        """Gives a folder to the user that the server runs as."""
+        if self.as_its_user:
+            for path in (folder, *folder.iterdir()):
+                shutil.chown(path, "postgres", "postgres")
+
+    def address(self, database: str, user: str = "postgres") -> str:
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
     def new_database(self) -> str:
         """The address of an empty database."""
         name = f"tasks{next(_numbers)}"
-        engine = sa.create_engine(f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres")
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(sa.text(f"CREATE DATABASE {name}"))
-        engine.dispose()
-        return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
+        self.say(f"CREATE DATABASE {name}")
+        return self.address(name)
+
+    def say(self, *statements: str, url: str | None = None) -> list[Any]:
+        """Runs statements as the superuser, and returns the rows of the last one."""
+        address = (url or self.address("postgres")).replace("postgresql:", "postgresql+psycopg:")
+        engine = sa.create_engine(address, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            results = [connection.exec_driver_sql(statement) for statement in statements]
+            return list(results[-1]) if results[-1].returns_rows else []
 
     def remove(self) -> None:
         self.stop()
@@ -64,5 +80,5 @@ class Postgres:
     def _run(self, program: str, *arguments: str) -> None:
         folder = self.programs()
         assert folder, MISSING
-        command = [*self._as, str(folder / program), "--pgdata", str(self._folder / "data"), *arguments]
+        command = [*self.as_its_user, str(folder / program), "--pgdata", str(self._folder / "data"), *arguments]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")

@@ -6,8 +6,8 @@ import asyncio
 import os
 import resource
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,6 +38,36 @@ def read_only(fleet: Fleet) -> Iterator[None]:
         yield
     finally:
         say("off")
+
+
+@contextmanager
+def no_right(fleet: Fleet) -> Iterator[None]:
+    """The workers' role may not record a step, until somebody notices."""
+    with fleet.database.engine.begin() as connection:
+        connection.exec_driver_sql("REVOKE INSERT ON dbos.operation_outputs FROM service")
+    try:
+        yield
+    finally:
+        with fleet.database.engine.begin() as connection:
+            connection.exec_driver_sql("GRANT INSERT ON dbos.operation_outputs TO service")
+
+
+@contextmanager
+def cancelled(fleet: Fleet) -> Iterator[None]:
+    """The server breaks off each statement that records a step, as a time-out or an operator does."""
+    says_no = "RAISE EXCEPTION USING ERRCODE = '57014', MESSAGE = 'canceling statement due to statement timeout'"
+    with fleet.database.engine.begin() as connection:
+        connection.exec_driver_sql(
+            f"CREATE FUNCTION dbos.says_no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {says_no}; END $$"
+        )
+        connection.exec_driver_sql(
+            "CREATE TRIGGER no BEFORE INSERT ON dbos.operation_outputs EXECUTE FUNCTION dbos.says_no()"
+        )
+    try:
+        yield
+    finally:
+        with fleet.database.engine.begin() as connection:
+            connection.exec_driver_sql("DROP TRIGGER no ON dbos.operation_outputs")
 
 
 @contextmanager
@@ -86,6 +116,28 @@ async def test_postgres_is_read_only_for_eight_seconds(fleet: Fleet, row: Row) -
     fleet.upstream.plays(latency=1.5)
     await asyncio.to_thread(fleet.start)
     await _all_end_while_the_database_refuses(fleet, row, read_only(fleet))
+
+
+@pytest.mark.proves("reliability.failover")
+@pytest.mark.proves("pattern.queue")
+@pytest.mark.parametrize("refusing", [no_right, cancelled])
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_postgres_refuses_a_statement_of_tasks(
+    fleet: Fleet, refusing: Callable[[Fleet], AbstractContextManager[None]], row: Row
+) -> None:
+    """8 tasks in hand, and for 4 s their steps, and nothing else, cannot be recorded, for want of a right or by a
+    time-out: all are completed, and no call is paid twice."""
+    fleet.upstream.plays(latency=1.5)
+    await asyncio.to_thread(fleet.start, QUEUE__DATABASE_URL=fleet.as_service())
+    views = await fleet.submit_many(TASKS)
+    for view in views:
+        await fleet.begun(view)
+    with refusing(fleet):
+        await asyncio.sleep(4)
+    ended = await fleet.all_ended(views, within=60)
+    row.shows(ended={str(view.status) for view in ended}, calls=fleet.upstream.attempts(None))
+    assert {view.status for view in ended} == {"completed"}
+    assert fleet.upstream.attempts(None) == 2 * TASKS
 
 
 @pytest.mark.proves("reliability.failover")

@@ -31,7 +31,7 @@ DAILY = {"input": "hello", "cron": "0 6 * * *"}
     ids=str,
 )
 def test_a_task_that_cannot_be_one_is_bad_usage(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
-    (tmp_path / "tasks.sqlite3").touch(0o600)
+    assert command("migrate", folder=tmp_path).returncode == 0
     result = command(*words, folder=tmp_path)
     assert result.returncode == 2
     assert says in result.stderr
@@ -39,7 +39,7 @@ def test_a_task_that_cannot_be_one_is_bad_usage(tmp_path: Path, words: tuple[str
 
 
 @pytest.mark.proves("ship.config")
-@pytest.mark.parametrize("words", [("work",), ("status", "one"), ("dead", "list")], ids=" ".join)
+@pytest.mark.parametrize("words", [("migrate",), ("status", "one"), ("dead", "list")], ids=" ".join)
 def test_a_database_that_is_away_is_said_without_its_password(tmp_path: Path, words: tuple[str, ...]) -> None:
     url = "postgresql://tasks:hush-hush@127.0.0.1:1/tasks"
     result = command(*words, folder=tmp_path, QUEUE__DATABASE_URL=url, PORT=0)
@@ -83,7 +83,7 @@ def test_both_names_of_postgresql_are_addresses(tmp_path: Path) -> None:
 
 @pytest.mark.proves("pattern.cqrs")
 def test_tasks_are_listed_and_dead_letters_retried_all_at_once(tmp_path: Path) -> None:
-    (tmp_path / "tasks.sqlite3").touch(0o600)
+    assert command("migrate", folder=tmp_path).returncode == 0
     for name in ("one", "two"):
         assert command("submit", "hello", "--id", name, "--deadline", "600", folder=tmp_path).returncode == 0
     listed = command("list", "--status", "queued", folder=tmp_path)
@@ -122,7 +122,7 @@ def test_outside_the_services_folder_a_command_makes_no_database(tmp_path: Path,
 
 
 def test_submit_that_waits_says_that_no_worker_has_taken_the_task_and_waits_on(tmp_path: Path) -> None:
-    (tmp_path / "tasks.sqlite3").touch(0o600)
+    assert command("migrate", folder=tmp_path).returncode == 0
     said = tmp_path / "stderr"
     submitting = [COMMAND, "submit", "hello", "--id", "one", "--wait"]
     with said.open("w") as file, subprocess.Popen(submitting, cwd=tmp_path, env=environment(), stderr=file) as process:
@@ -134,7 +134,7 @@ def test_submit_that_waits_says_that_no_worker_has_taken_the_task_and_waits_on(t
 
 
 def test_records_of_the_audit_trail_go_to_its_file_and_not_between_the_lines_of_a_terminal(tmp_path: Path) -> None:
-    (tmp_path / "tasks.sqlite3").touch(0o600)
+    assert command("migrate", folder=tmp_path).returncode == 0
     filed = command("submit", "hello", folder=tmp_path, AUDIT_FILE=str(tmp_path / "audit.jsonl"))
     assert filed.stderr == ""
     assert '"action": "task.submit"' in (tmp_path / "audit.jsonl").read_text(encoding="utf-8")

@@ -8,9 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from .database import WORKFLOW, Database
-from .rows import TABLE
+from .rows import TABLE, VERSIONED
 
-VERSIONED = "-v"  # in the name of a worker, before its version
 _NO_QUEUE = "_dbos_internal_queue"  # of workflows that were started without one
 _CONTENTS = ("workflow_input", "workflow_output", "operation_outputs")  # the other tables follow by themselves
 

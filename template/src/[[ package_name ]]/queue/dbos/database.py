@@ -3,24 +3,23 @@
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from dbos import DBOS, DBOSClient
+from dbos import DBOSClient
 
 from ... import NAME
-from ...errors import StateUnavailable
+from .refusals import count_as_lost
 from .serial import JsonSerializer
 
-POOL_SIZE = 20
+MAX_CONNECTIONS = 20
 Unreachable = sa.exc.SQLAlchemyError
 WORKFLOW = "task"
 QUEUE = "tasks"
 BATCHES = "batches"  # a task that waits for hours and does nothing takes no place in the other queue
 
-# The database answers, and says no for a while: a failover has made it read-only, or its disk is full.
-_REFUSALS = ("25006", "58030", "database or disk is full", "disk I/O error", "attempt to write a readonly database")
+_IDLE_MS = 60_000  # a frozen worker must not hold its locks for ever
+_POOLED = "pooled"  # in the notes of a connection
 
 _NOW = {
     "sqlite": "CAST((julianday('now') - 2440587.5) * 86400.0 AS REAL)",
@@ -33,34 +32,18 @@ class Database:
 
     Args:
         url: `sqlite:///file` for one machine, `postgresql://…` for several.
+        connections: most connections at once.
     """
 
-    def __init__(self, url: str) -> None:
-        self.engine = _engine(url)
-        sa.event.listen(self.engine, "handle_error", _refused)
+    def __init__(self, url: str, connections: int = MAX_CONNECTIONS) -> None:
+        self.engine = _engine(url, connections)
+        sa.event.listen(self.engine, "handle_error", count_as_lost)
         dialect = self.engine.dialect.name
         # SQLite takes one writer at a time. The writers of one process take turns here; SQLite itself would have them
         # look again after ever longer pauses.
         self.turn: AbstractContextManager[object] = threading.Lock() if dialect == "sqlite" else nullcontext()
         self.now = _NOW[dialect]  # the database's clock, in seconds since 1970
         self.schema = "dbos." if dialect == "postgresql" else ""
-
-    def prepare(self) -> None:
-        """Creates or updates the tables; safe to repeat, and safe for several processes at once.
-
-        Raises:
-            StateUnavailable: the database cannot be reached.
-        """
-        with_password = self.engine.url.render_as_string(hide_password=False)
-        try:
-            DBOS.migrate(with_password.replace("postgresql+psycopg://", "postgresql://"))
-            with self.engine.begin() as connection:
-                if self.engine.dialect.name == "postgresql":  # two `IF NOT EXISTS` at the same time may clash
-                    connection.execute(sa.text("SELECT pg_advisory_xact_lock(7261843)"))
-                columns = "executor_id TEXT PRIMARY KEY, beat DOUBLE PRECISION, since DOUBLE PRECISION"
-                connection.execute(sa.text(f"CREATE TABLE IF NOT EXISTS queue_workers ({columns})"))
-        except sa.exc.OperationalError as error:
-            raise StateUnavailable(f"The queue's database cannot be used: {error.orig}") from error
 
     def client(self) -> DBOSClient:
         """A client for use outside a worker: submit, look, cancel."""
@@ -102,33 +85,50 @@ class Database:
         self.engine.dispose()
 
 
-def _refused(context: sa.ExceptionContext) -> None:
-    """Counts a refusal as a lost connection: DBOS repeats what a lost connection has broken off, and little else. And a
-    new connection may lead to the new primary."""
-    error = context.original_exception
-    if (getattr(error, "sqlstate", None) or str(error)) in _REFUSALS:
-        context.is_disconnect = True
+def pooled(connection: sa.Connection) -> bool:
+    """Whether a pooler stands between this process and PostgreSQL."""
+    return bool(connection.info.get(_POOLED))
 
 
-def _engine(url: str) -> sa.Engine:
+def _engine(url: str, connections: int) -> sa.Engine:
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "postgresql":
-        # A frozen worker must not hold its locks for ever.
-        frozen = "-c idle_in_transaction_session_timeout=60000"
-        return sa.create_engine(
+        engine = sa.create_engine(
             parsed.set(drivername="postgresql+psycopg"),
-            pool_size=POOL_SIZE,
+            pool_size=connections,
             max_overflow=0,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 5, "options": frozen},
+            connect_args={"connect_timeout": 5, "application_name": NAME},
         )
-    Path(str(parsed.database)).touch(mode=0o600)  # SQLite gives its other files the same mode
-    engine = sa.create_engine(parsed, pool_size=POOL_SIZE, max_overflow=0)
-
-    @sa.event.listens_for(engine, "connect")
-    def settle(connection: Any, _: object) -> None:
-        connection.isolation_level = "IMMEDIATE"  # writers wait for each other at the start instead of failing later
-        for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-
+        sa.event.listen(engine, "connect", _settle_postgres)
+        sa.event.listen(engine, "begin", _settle_pooled)
+        return engine
+    engine = sa.create_engine(parsed, pool_size=connections, max_overflow=0)
+    sa.event.listen(engine, "connect", _settle_sqlite)
     return engine
+
+
+def _settle_postgres(connection: Any, record: Any) -> None:
+    """A pooler gives each client a number of its own, where PostgreSQL gives its process. In transaction mode it takes
+    no startup options, and the next statement may meet another process: nothing may be left there."""
+    own = "SELECT CASE pg_backend_pid() WHEN %s THEN set_config('idle_in_transaction_session_timeout', %s, false) END"
+    try:
+        [settled] = connection.execute(own, (connection.info.backend_pid, str(_IDLE_MS))).fetchone()
+        connection.commit()
+    except BaseException:
+        connection.close()
+        raise
+    record.info[_POOLED] = settled is None
+    if settled is None:
+        connection.prepare_threshold = None
+
+
+def _settle_pooled(connection: sa.Connection) -> None:
+    if pooled(connection) and connection.get_isolation_level() != "AUTOCOMMIT":
+        connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {_IDLE_MS}")
+
+
+def _settle_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = "IMMEDIATE"  # writers wait for each other at the start instead of failing later
+    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")

@@ -41,7 +41,7 @@ class Heartbeat(threading.Thread):
         super().__init__(name="heartbeat", daemon=True)
         self._database = database
         self._executor_id = executor_id
-        self._version = executor_id.rpartition(changes.VERSIONED)[2]
+        self._version = executor_id.rpartition(rows.VERSIONED)[2]
         self._told = told
         self._grace_seconds = grace_seconds
         self._ended = threading.Event()

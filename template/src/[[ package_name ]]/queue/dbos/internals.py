@@ -10,10 +10,36 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from dbos import DBOS
+from dbos._migration import get_migration_versions, get_sqlite_migration_versions
 from dbos._serialization import DBOSDefaultSerializer, DBOSPortableJSON
+from dbos._sys_db import SystemDatabase
 
+from .database import Database
+from .serial import JsonSerializer
+
+SCHEMA = "dbos"  # of its tables in PostgreSQL
 _RUNS_A_WORKFLOW = "_execute_workflow"  # the name of a coroutine
 _WITH_ARGUMENTS = "Asyncio task cancelled"  # the beginning of a warning that quotes a step's arguments
+
+
+def migrate(database: Database) -> None:
+    """Creates or updates DBOS' tables through our connections. Its own `migrate` makes a database that is not there:
+    a typo would be a new one."""
+    SystemDatabase.create(
+        system_database_url=database.engine.url.render_as_string(),
+        engine_kwargs={},
+        engine=database.engine,
+        schema=SCHEMA,
+        serializer=JsonSerializer(),
+        executor_id=None,
+    ).run_migrations()
+
+
+def versions(database: Database) -> tuple[int, int]:
+    """The version of DBOS' tables that is there, and the one that this DBOS needs."""
+    if not database.schema:
+        return get_sqlite_migration_versions(database.engine)
+    return get_migration_versions(database.engine, SCHEMA, use_listen_notify=True)
 
 
 def active(dbos: DBOS) -> set[str]:

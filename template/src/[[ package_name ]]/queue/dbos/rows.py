@@ -4,6 +4,7 @@ Before an update of DBOS, look here. tests/queue/dbos/test_internals.py fails wi
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from .database import BATCHES, QUEUE, WORKFLOW, Database
 from .serial import JsonSerializer
 
 TABLE = "workflow_status"
+VERSIONED = "-v"  # in the name of a worker, before its version
 _DEAD = '["ended",{"status":"dead",%'  # the beginning of a dead letter's stored error
 _ERROR_CHARS = 8192
 
@@ -112,6 +114,31 @@ def held_by_the_dead(database: Database, dead_seconds: float) -> list[str]:
         dead=dead_seconds,
     )
     return [row.executor_id for row in rows]
+
+
+class Version(NamedTuple):
+    """The open tasks of one version of the workflow. Tasks that have not begun have none: every version takes them."""
+
+    version: str | None
+    waiting: int
+    running: int
+    workers: int  # alive
+
+
+def versions(database: Database, dead_seconds: float) -> list[Version]:
+    """What is open, by the version that has begun it."""
+    tasks = database.ask(
+        "SELECT application_version AS version, sum(CASE status WHEN 'PENDING' THEN 1 ELSE 0 END) AS running,"  # noqa: S608
+        f" count(*) AS number FROM {database.schema}{TABLE}"
+        " WHERE name = :name AND status IN ('ENQUEUED', 'DELAYED', 'PENDING') GROUP BY application_version",
+        name=WORKFLOW,
+    )
+    beating = f"SELECT executor_id FROM queue_workers WHERE beat > {database.now} - :dead AND executor_id <> ''"  # noqa: S608
+    alive = Counter(row.executor_id.rpartition(VERSIONED)[2] for row in database.ask(beating, dead=dead_seconds))
+    found = {row.version: Version(row.version, row.number - row.running, row.running, 0) for row in tasks}
+    for version, workers in alive.items():
+        found[version] = found.get(version, Version(version, 0, 0, 0))._replace(workers=workers)
+    return sorted(found.values(), key=lambda one: one.version or "")
 
 
 def depth(database: Database) -> Depth:
