@@ -34,18 +34,18 @@ def database_of(settings: Settings) -> Database:
     return Database(settings.queue.database_url.get_secret_value(), settings.queue.max_connections)
 
 
-def unprepared(settings: Settings) -> list[str]:
-    """A check before the start: what is wrong with the database. A database that is away is waited for later."""
+def prepare(settings: Settings) -> None:
+    """Before the start of a service with valid settings. A database that is away is waited for later.
+
+    Raises:
+        SettingsError: the database is not fit for use.
+    """
     database = database_of(settings)
     try:
-        schema.prepare(database)
-    except SettingsError as unfit:
-        return unfit.problems
-    except StateUnavailable:
-        pass
+        with suppress(StateUnavailable):
+            schema.prepare(database)
     finally:
         database.close()
-    return []
 
 
 @asynccontextmanager

@@ -42,7 +42,7 @@ def migrate(database: Database, *, create_database: bool = False, grant_to: str 
     """
     with in_words():
         if not database.schema:
-            Path(str(database.engine.url.database)).touch(mode=0o600)  # SQLite gives its other files the same mode
+            _make_file(Path(str(database.engine.url.database)))
         elif create_database:
             _create(database.engine.url)
         with database.engine.connect() as connection:
@@ -101,6 +101,13 @@ def _problem(database: Database) -> str | None:
     if has < needs:
         return f"its tables are older ({has}) than this version of the service ({needs}); run `migrate`"
     return None
+
+
+def _make_file(file: Path) -> None:
+    try:
+        file.touch(mode=0o600)  # SQLite gives its other files the same mode
+    except OSError as error:
+        raise unfit(f"the file {file.absolute()} cannot be made ({error.strerror})") from error
 
 
 def _create(url: sa.URL) -> None:
