@@ -46,7 +46,7 @@ def test_gitlab_settings_match_their_schema(trees: list[Path]) -> None:
 
 
 def test_compose_files_match_their_schema(trees: list[Path]) -> None:
-    lint(trees, "compose.yaml", "check-jsonschema", "--builtin-schema=vendor.compose-spec")
+    lint(trees, "compose.yaml deploy/compose/compose.yaml", "check-jsonschema", "--builtin-schema=vendor.compose-spec")
 
 
 def test_dockerfiles_follow_good_practice(trees: list[Path]) -> None:

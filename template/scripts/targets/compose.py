@@ -19,6 +19,7 @@ from .haproxy import WHOLE, Proxy
 
 COLOURS = ("blue", "green")
 NOTHING = "none"  # what has the traffic before the first deploy
+OPERATIONS_PORT = 9090  # of each container, as compose.yaml sets it
 
 
 class Compose:
@@ -31,7 +32,8 @@ class Compose:
         if not (self._folder / "compose.yaml").is_file():
             raise Unusable(f"{folder} has no compose.yaml; give compose:deploy/compose")
         self._run = self._folder / "run"
-        self._run.mkdir(exist_ok=True)
+        self._scraped = self._run / "scraped"  # a file for each container that Prometheus is to find
+        self._scraped.mkdir(parents=True, exist_ok=True)
         self._file = self._run / "rollout.json"
         self._proxy = Proxy(self._run)
         try:
@@ -63,6 +65,8 @@ class Compose:
                 return str(state["main"])
             name = record.add(state, artifact, schema, note)
             colour = self._seat(name, state)
+        if "migrate" in self._compose("config", "--services").split():  # before anything of the new revision starts
+            self._compose("run", "--rm", "--no-deps", "-T", "--interactive=false", "migrate")
         self._start(name, colour)
         return name
 
@@ -83,7 +87,7 @@ class Compose:
     def discard(self, revision: str) -> None:
         state = self._read()
         if colour := self._colour(revision, state):
-            self._compose("stop", *self._services(colour))
+            self._stop(self._services(colour))
 
     def smoke(self, revision: str) -> str:
         colour = self._colour(revision, self._read())
@@ -108,34 +112,46 @@ class Compose:
         self._write(state)
         # Compose wants both: one that is not there yet has the other one's.
         images = {each: record.image(state, state["colours"].get(each, name)) for each in COLOURS}
+        images["next"] = images[colour]
         lines = [f"{each.upper()}_IMAGE={image}" for each, image in images.items()]
         (self._run / "images.env").write_text("\n".join(lines) + "\n", encoding="utf-8")
         return colour
 
     def _start(self, name: str, colour: str) -> None:
+        services = self._services(colour)
         try:
-            self._compose("up", "--detach", "--no-deps", *self._services(colour))
+            self._compose("up", "--detach", "--no-deps", *services)
+            for each in services:
+                targets = [{"targets": [f"{each}:{OPERATIONS_PORT}"]}]
+                (self._scraped / f"{each}.json").write_text(json.dumps(targets), encoding="utf-8")
             ready = f"{self._url(colour)}/readyz"
             local.wait(f"{name} was ready", lambda: local.status(ready) == 200, self._patience)
             local.wait(f"the proxy saw {name} ready", lambda: self._proxy.servers()[colour].up, 10)
             self._proxy.forget()
         except BaseException:
             with suppress(TargetError):
-                self._compose("stop", *self._services(colour))
+                self._stop(services)
             raise
+
+    def _stop(self, services: list[str]) -> None:
+        self._compose("stop", *services)
+        for each in services:
+            (self._scraped / f"{each}.json").unlink(missing_ok=True)
 
     def _one_worker(self, state: dict[str, Any]) -> None:
         """Workers of two revisions run during a canary; then the old one hands its tasks back."""
         for colour, name in state["colours"].items():
             if name != state["main"] and (workers := [each for each in self._services(colour) if each != colour]):
-                self._compose("stop", *workers)
+                self._stop(workers)
 
     def _services(self, colour: str) -> list[str]:
         found = self._compose("config", "--services").split()
         return [name for name in found if name in (colour, f"worker-{colour}")]
 
     def _compose(self, *words: str) -> str:
-        where = ("--project-directory", str(self._folder), "--env-file", str(self._run / "images.env"))
+        where = ["--project-directory", str(self._folder)]
+        for file in (self._folder / ".env", self._run / "images.env"):
+            where += ["--env-file", str(file)]
         return local.command("docker", "compose", *where, *words, seconds=self._patience + 180)
 
     def _url(self, colour: str) -> str:

@@ -28,6 +28,7 @@ class Stand:
         self.engine.mkdir()
         for name in ("haproxy.cfg", "compose.yaml"):
             shutil.copy(PROJECT / "deploy" / "compose" / name, self.folder)
+        (self.folder / ".env").touch()
         docker = self.engine / "docker"
         docker.write_text(f'#!/bin/sh\ncd "{TESTS}" && exec "{sys.executable}" -m support.engine "$@"\n')
         docker.chmod(0o755)
