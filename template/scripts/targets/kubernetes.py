@@ -30,6 +30,7 @@ class Kubernetes:
         self._watch = prometheus.Watch(self._namespace, **limits)
         self._stable = self._kubectl.get("deployment", self._name)
         self._worker = self._stable["metadata"].get("labels", {}).get("app.kubernetes.io/component") == "worker"
+        self._were_ready: dict[str, int] = {}  # pods of a Deployment that were ready at the last look
 
     def actor(self) -> str:
         return local.actor()
@@ -57,7 +58,7 @@ class Kubernetes:
         # One pod is enough for a smoke call; `waiting` keeps it out of the Service.
         self._kubectl.patch("deployment", self._canary, self._template(artifact, name, "waiting", replicas=1))
         try:
-            self._ready(self._canary, 1)
+            self._ready(self._canary)
         except BaseException:
             self.discard(name)
             raise
@@ -67,15 +68,14 @@ class Kubernetes:
         state, token = self._read()
         record.note(state, before, after)
         self._write(state, token)  # before the traffic: who comes second is refused here
-        pods = self._kubectl.get("deployment", self._name)["spec"].get("replicas", 1)
-        if after.canary:
-            return self._part(after, state, pods)
         image, stable = record.image(state, after.main), self._kubectl.get("deployment", self._name)
+        if after.canary:
+            return self._part(after, state, stable["spec"].get("replicas", 1))
         if after.moves[0].action != "deploy":
             self._weigh(0)  # the canary loses its callers at once, whatever has to start
         if _image(stable) != image:
             self._kubectl.patch("deployment", self._name, self._template(image, after.main, "serving"))
-            self._ready(self._name, pods)
+            self._ready(self._name)
         self._weigh(0)
         self.discard(after.main)
         return self.traffic()
@@ -106,7 +106,10 @@ class Kubernetes:
         state, _ = self._read()
         name = self._name if revision == state["main"] else self._canary
         status = self._kubectl.get("deployment", name).get("status", {})
-        found = {"ready": status.get("readyReplicas", 0) < status.get("replicas", 0)}
+        pods, ready = status.get("replicas", 0), status.get("readyReplicas", 0)
+        # Fewer than there were: a pod that an autoscaler has just added is not ready yet.
+        found = {"ready": ready < min(pods, self._were_ready.get(name, pods))}
+        self._were_ready[name] = ready
         return found | self._watch.gates(name, worker=self._worker)
 
     def _part(self, after: Traffic, state: dict[str, Any], pods: int) -> Traffic:
@@ -117,7 +120,7 @@ class Kubernetes:
             self._canary,
             self._template(record.image(state, after.canary), after.canary, "serving", replicas=more),
         )
-        self._ready(self._canary, more)
+        self._ready(self._canary)
         if self._weigh(after.percent):
             return self.traffic()
         state["percent"] = round(100 * more / (more + pods), 1)
@@ -140,12 +143,14 @@ class Kubernetes:
     def _route(self) -> dict[str, Any]:
         return self._kubectl.find("httproute", self._name)
 
-    def _ready(self, name: str, pods: int) -> None:
+    def _ready(self, name: str) -> None:
         def there() -> bool:
             found = self._kubectl.get("deployment", name)
-            status = found.get("status", {})
+            # As many as are wanted by now: an autoscaler may change its mind meanwhile.
+            pods, status = found["spec"].get("replicas", 1), found.get("status", {})
             seen = status.get("observedGeneration", 0) >= found["metadata"].get("generation", 0)
             counts = [status.get(count, 0) for count in ("replicas", "updatedReplicas", "readyReplicas")]
+            self._were_ready[name] = pods
             return seen and counts == [pods] * 3
 
         local.wait(f"{name} was ready", there, self._patience)
