@@ -106,11 +106,11 @@ class KubeApi:
     def handle(self, method: str, path: str, body: Json) -> tuple[int, Json]:
         place = urlsplit(path)
         if self.status:
-            return _failed(self.status, {401: "Unauthorized", 403: "Forbidden"}[self.status], "not you")
+            return failed(self.status, {401: "Unauthorized", 403: "Forbidden"}[self.status], "not you")
         if found := _discovered(place.path):
             return 200, found
         if not (named := OBJECT.match(place.path)):
-            return _failed(404, "NotFound", f"the server has no {place.path}")
+            return failed(404, "NotFound", f"the server has no {place.path}")
         _, _, kind, name, _ = named.groups()
         with self._lock:
             if method == "GET" and not name:
@@ -118,12 +118,12 @@ class KubeApi:
             if method == "POST":
                 key = (kind, body["metadata"]["name"])
                 if key in self.objects:
-                    return _failed(409, "AlreadyExists", f"{key} already exists")
+                    return failed(409, "AlreadyExists", f"{key} already exists")
                 return 201, self.add(body)
             if kind == "pods":
                 return 200, next(pod for pod in self._pods() if pod["metadata"]["name"] == name)
             if (kind, name) not in self.objects:
-                return _failed(404, "NotFound", f'{kind} "{name}" not found')
+                return failed(404, "NotFound", f'{kind} "{name}" not found')
             if method == "PATCH":
                 return self._patch(kind, str(name), body, dry="dryRun" in place.query)
             return 200, self.objects[kind, str(name)]
@@ -132,7 +132,7 @@ class KubeApi:
         now = self.objects[kind, name]
         expected = change.get("metadata", {}).get("resourceVersion")
         if expected and expected != now["metadata"]["resourceVersion"]:
-            return _failed(409, "Conflict", "the object has been modified")
+            return failed(409, "Conflict", "the object has been modified")
         new = _merged(copy.deepcopy(now), change)
         if dry:
             return 200, new
@@ -199,6 +199,6 @@ def _discovered(path: str) -> Json | None:
     return None
 
 
-def _failed(code: int, reason: str, message: str) -> tuple[int, Json]:
+def failed(code: int, reason: str, message: str) -> tuple[int, Json]:
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
     return code, status | {"reason": reason, "message": message, "code": code}
