@@ -30,7 +30,10 @@ ACCEPT = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
 
 
 class KubeApi:
-    """`status` answers every request with one error; `changes` are the patches so far; `on_change` is told of each."""
+    """`status` answers every request with one error; `changes` are the patches so far; `on_change` is told of each.
+
+    `before_write` is called before each write and outside the lock, so that it may wait for another writer.
+    """
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], Json] = {}
@@ -40,6 +43,7 @@ class KubeApi:
         self.status = 0
         self.changes: list[tuple[str, str, Json]] = []
         self.on_change: Callable[[str, str, Json], object] = lambda kind, name, change: None
+        self.before_write: Callable[[str], object] = lambda kind: None
         self._lock, self._version = threading.RLock(), 0
         api = self
 
@@ -112,6 +116,8 @@ class KubeApi:
         if not (named := OBJECT.match(place.path)):
             return failed(404, "NotFound", f"the server has no {place.path}")
         _, _, kind, name, _ = named.groups()
+        if method != "GET":
+            self.before_write(kind)
         with self._lock:
             if method == "GET" and not name:
                 return 200, {"kind": "PodList", "apiVersion": "v1", "items": self._pods()}
