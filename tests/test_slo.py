@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import slo
+from substituted import TEMPLATE, template
 
 
 @pytest.mark.parametrize(
@@ -71,3 +72,13 @@ def test_an_objective_out_of_reach_is_refused(percent: float) -> None:
 @pytest.mark.parametrize("seconds", [0, -1, 0.001, 3601, float("nan"), float("inf")])
 def test_a_latency_that_means_nothing_is_refused(seconds: float) -> None:
     assert "such as 10" in slo.latency_problem(seconds)
+
+
+@pytest.mark.parametrize(("percent", "seconds"), [(99.9, 10.0), (99.5, 2.75), (95, 3600), (99.99, 0.005)])
+def test_a_rollout_is_stopped_by_what_sets_off_the_fast_alert(percent: float, seconds: float) -> None:
+    limits: dict[str, float] = {}
+    source = template(TEMPLATE / "scripts" / "targets" / "limits.py.jinja")
+    exec(source.render(slo_availability=percent, slo_latency_seconds=seconds), limits)
+    [alert] = set(re.findall(r"rate1h\{job=\"a\"\} > ([\d.]+)", slo.burns("slo_x", "a", percent, slo.FAST)))
+    assert Decimal(str(limits["ERRORS"])) == Decimal(alert) * 100
+    assert limits["LATENCY"] == seconds

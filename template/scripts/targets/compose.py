@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from . import Conflict, Revision, TargetError, Traffic, Unusable, local, record
+from . import Conflict, Revision, TargetError, Traffic, Unusable, limits, local, record
 from .haproxy import WHOLE, Proxy
 
 COLOURS = ("blue", "green")
@@ -27,7 +27,7 @@ class Compose:
 
     shares = True
 
-    def __init__(self, folder: str, errors: str = "1.44", latency: str = "10", ready_seconds: str = "120") -> None:
+    def __init__(self, folder: str, errors: str = "", latency: str = "", ready_seconds: str = "120") -> None:
         self._folder = Path(folder)
         if not (self._folder / "compose.yaml").is_file():
             raise Unusable(f"{folder} has no compose.yaml; give compose:deploy/compose")
@@ -37,7 +37,8 @@ class Compose:
         self._file = self._run / "rollout.json"
         self._proxy = Proxy(self._run)
         try:
-            self._errors, self._latency, self._patience = float(errors), float(latency), float(ready_seconds)
+            self._errors, self._latency = float(errors or limits.ERRORS), float(latency or limits.LATENCY)
+            self._patience = float(ready_seconds)
         except ValueError as error:
             raise Unusable(f"--errors, --latency and --ready-seconds are numbers: {error}") from error
 
