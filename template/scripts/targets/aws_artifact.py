@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,11 @@ def _zip(artifact: str, bucket: str) -> Path:
     path = Path(artifact)
     if not path.is_file():
         raise Unusable(f"{artifact} is not there; make package builds it")
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            noted = archive.comment.decode(errors="replace")
+        if noted.endswith("-dirty"):
+            raise Unusable(f"{artifact} was built from files that no commit has ({noted}): commit them, make package")
     if not bucket and path.stat().st_size > DIRECT_LIMIT:
         raise Unusable(f"{artifact} is larger than the 50 MB that Lambda takes directly; give it a --bucket")
     return path

@@ -18,6 +18,11 @@ from . import TargetError, Unusable
 
 SMOKE = {"input": "Reply with the word ready."}
 ASK_REGISTRY = {"docker": ("docker", "manifest", "inspect"), "crane": ("crane", "digest")}
+ASK_LABELS = {
+    "docker": ("docker", "buildx", "imagetools", "inspect", "--format={{json .Image}}"),
+    "crane": ("crane", "config"),
+}
+DIRTY = re.compile(r'"org\.opencontainers\.image\.revision":\s*"([0-9a-f]+)-dirty"')
 
 
 def actor() -> str:
@@ -54,7 +59,7 @@ def image(artifact: str, *tools: str, optional: bool = False) -> None:
     """Asks the registry for an image, by the first of these tools that is there.
 
     Raises:
-        Unusable: it is not named by its digest, is not there, or may not be read.
+        Unusable: it is not named by its digest, is not there, may not be read, or has what no commit has.
     """
     if not re.search(r"@sha256:[0-9a-f]{64}$", artifact):
         raise Unusable(f"{artifact}: give the image by digest (NAME@sha256:…), so that it is the same tomorrow")
@@ -66,6 +71,16 @@ def image(artifact: str, *tools: str, optional: bool = False) -> None:
             command(*ASK_REGISTRY[tool], artifact)
     except TargetError as error:
         raise Unusable(f"{artifact} is not there, or may not be read: {error}") from error
+    if tool and (dirty := DIRTY.search(_labels(tool, artifact))):
+        raise Unusable(f"{artifact} was built from files that differ from commit {dirty[1]}: commit them, build again")
+
+
+def _labels(tool: str, artifact: str) -> str:
+    """Where they stand, as JSON; empty if this tool cannot tell, such as a docker without buildx."""
+    try:
+        return command(*ASK_LABELS[tool], artifact)
+    except TargetError:
+        return ""
 
 
 def status(url: str, seconds: float = 2) -> int:

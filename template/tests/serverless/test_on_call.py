@@ -7,6 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
+import zipfile
 from typing import Any
 
 import pytest
@@ -139,6 +140,16 @@ def test_an_artifact_that_is_not_there_is_found_by_a_dry_run(scene: Scene, artif
     code, told = scene.run("deploy", ADDRESS, image if artifact == "image" else artifact, "--dry-run")
     assert (code, scene.versions) == (2, ["1"]), told
     assert "is not there" in told
+
+
+@pytest.mark.proves("ship.safely")
+def test_a_zip_of_files_that_no_commit_has_is_refused(scene: Scene) -> None:
+    dirty = scene.zip("2")
+    with zipfile.ZipFile(dirty, "a") as archive:
+        archive.comment = b"0123abcd-dirty"  # as scripts/package.py notes it
+    code, told = scene.run("deploy", ADDRESS, str(dirty))
+    assert (code, scene.versions) == (2, ["1"]), told
+    assert "0123abcd-dirty" in told
 
 
 @pytest.mark.proves("ship.safely")
