@@ -6,14 +6,28 @@ from pathlib import Path
 
 import pytest
 
-from answers import DEFAULT, FULL
+from answers import DEFAULT, FULL, QUEUE, SERVERLESS, Answers
 from conftest import ROOT, TOOLS, Render
+
+# Where containers and functions run decides what a pipeline does; these are the other ways for each CI.
+PIPELINES: list[Answers] = [
+    {**QUEUE, "image_registry": "ghcr.io/acme/agents"},
+    {**SERVERLESS[-1], "deploy_target": "compose"},
+    SERVERLESS[0],
+    {**QUEUE, "ci": "gitlab"},
+    SERVERLESS[1],
+]
 
 
 @pytest.fixture
 def trees(render: Render) -> list[Path]:
     """This repository, and projects with either CI."""
     return [ROOT, render(DEFAULT), render(FULL)]
+
+
+@pytest.fixture
+def pipelines(trees: list[Path], render: Render) -> list[Path]:
+    return [*trees, *map(render, PIPELINES)]
 
 
 def lint(trees: list[Path], patterns: str, tool: str, *options: str) -> None:
@@ -28,21 +42,23 @@ def lint(trees: list[Path], patterns: str, tool: str, *options: str) -> None:
         pytest.fail(f"{tool} {' '.join(options)}\n{done.stdout}{done.stderr}", pytrace=False)
 
 
-def test_workflows_have_no_mistakes(trees: list[Path]) -> None:
-    lint(trees, ".github/workflows/*.yml", "jactionlint", "--profile=correctness", "--strict-exit")
+def test_workflows_have_no_mistakes(pipelines: list[Path]) -> None:
+    lint(pipelines, ".github/workflows/*.yml", "jactionlint", "--profile=correctness", "--strict-exit")
 
 
-def test_workflows_grant_least_privilege(trees: list[Path]) -> None:
-    lint(trees, ".github/workflows/*.yml", "zizmor", "--offline", "--quiet", "--persona=pedantic")
+def test_workflows_grant_least_privilege(pipelines: list[Path]) -> None:
+    files = ".github/workflows/*.yml .github/actions/*/*.yml"
+    lint(pipelines, files, "zizmor", "--offline", "--quiet", "--persona=pedantic")
 
 
-def test_workflows_match_their_schema(trees: list[Path]) -> None:
-    lint(trees, ".github/workflows/*.yml", "check-jsonschema", "--builtin-schema=vendor.github-workflows")
+def test_workflows_match_their_schema(pipelines: list[Path]) -> None:
+    lint(pipelines, ".github/workflows/*.yml", "check-jsonschema", "--builtin-schema=vendor.github-workflows")
+    lint(pipelines, ".github/actions/*/*.yml", "check-jsonschema", "--builtin-schema=vendor.github-actions")
 
 
-def test_gitlab_settings_match_their_schema(trees: list[Path]) -> None:
+def test_gitlab_settings_match_their_schema(pipelines: list[Path]) -> None:
     schema = ("--builtin-schema=vendor.gitlab-ci", "--data-transform=gitlab-ci")
-    lint(trees, ".gitlab-ci.yml", "check-jsonschema", *schema)
+    lint(pipelines, ".gitlab-ci.yml", "check-jsonschema", *schema)
 
 
 def test_compose_files_match_their_schema(trees: list[Path]) -> None:
@@ -54,4 +70,4 @@ def test_dockerfiles_follow_good_practice(trees: list[Path]) -> None:
 
 
 def test_shell_scripts_are_sound(trees: list[Path]) -> None:
-    lint(trees, ".ci/run scripts/*.sh", "shellcheck")
+    lint(trees, ".ci/run scripts/*.sh .github/actions/*/*.sh", "shellcheck")
