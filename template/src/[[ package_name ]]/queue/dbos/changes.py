@@ -14,6 +14,27 @@ _NO_QUEUE = "_dbos_internal_queue"  # of workflows that were started without one
 _CONTENTS = ("workflow_input", "workflow_output", "operation_outputs")  # the other tables follow by themselves
 
 
+def write(database: Database) -> bool:
+    """Writes a row that says nothing. False if PostgreSQL does not let this user change the tables of tasks any more.
+
+    Raises:
+        SQLAlchemyError: the database cannot be reached, or takes no writes.
+    """
+    tables = ", ".join(f"'{database.schema}{table}'" for table in (TABLE, *_CONTENTS))
+    allowed = (
+        f"(SELECT bool_and(has_table_privilege(name, needed)) FROM unnest(ARRAY[{tables}]) AS name,"  # noqa: S608
+        " unnest(ARRAY['INSERT', 'UPDATE', 'DELETE']) AS needed)"
+    )
+    with database.turn, database.engine.begin() as connection:
+        written = connection.execute(
+            sa.text(
+                f"INSERT INTO queue_workers SELECT '', 0, {database.now} WHERE {allowed if database.schema else 'true'}"
+                " ON CONFLICT (executor_id) DO UPDATE SET since = excluded.since"
+            )
+        ).rowcount
+    return bool(written)
+
+
 def put_back(database: Database, executor_id: str, *, died: bool) -> int:
     """Puts what a worker holds back into the queues, and returns its number. It counts as a takeover if the worker has
     died, and not if it has left. A repetition is harmless."""

@@ -69,18 +69,6 @@ class Database:
         """The database's time, in seconds since 1970: the clocks of several machines differ."""
         return float(connection.execute(sa.text(f"SELECT {self.now}")).scalar_one())
 
-    def write(self) -> None:
-        """Writes a row that says nothing.
-
-        Raises:
-            SQLAlchemyError: the database cannot be reached, or takes no writes.
-        """
-        with self.turn:
-            self.do(
-                f"INSERT INTO queue_workers VALUES ('', 0, {self.now})"  # noqa: S608
-                " ON CONFLICT (executor_id) DO UPDATE SET since = excluded.since"
-            )
-
     def close(self) -> None:
         self.engine.dispose()
 

@@ -15,6 +15,7 @@ from ...errors import NotFound, StateUnavailable
 from ...runs.result import RunResult
 from ..meters import SAMPLE_SECONDS, Depth, Gauge
 from ..records import Failure, Page, Place, Status, TaskView, moment
+from . import changes
 from .database import Database, Unreachable
 from .rows import Stored, depth, stamps, tasks
 from .serial import JsonSerializer, TaskEnded
@@ -117,8 +118,14 @@ class Queries:
 
 
 def _look(database: Database) -> Depth:
-    """The depth, by which a submission is judged: so the database has to take writes as well."""
-    database.write()
+    """The depth, by which a submission is judged: so the database has to take writes as well.
+
+    Raises:
+        StateUnavailable: it does not take this user's.
+    """
+    if not changes.write(database):
+        log.warning("queue_rights_missing")
+        raise StateUnavailable("A right to the tables of the queue is missing.", retry_after=2)
     return depth(database)
 
 
