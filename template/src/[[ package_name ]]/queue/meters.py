@@ -1,7 +1,9 @@
 """The queue's figures: `queue_depth`, `queue_delayed`, `queue_oldest_task_seconds`, `tasks_total` and others."""
 
 import asyncio
+import math
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
@@ -18,6 +20,7 @@ TASKS = _meter.create_counter("tasks", "", "Tasks that have ended, by outcome")
 TAKEOVERS = _meter.create_counter("tasks.takeovers", "", "Tasks that went on in another worker because theirs had died")
 
 SAMPLE_SECONDS = 1.0
+_SHARE_ON_TOP = 0.25  # of QUEUE__MAX_DEPTH, for tenants with few tasks while others fill it
 
 
 def count_from_zero() -> None:
@@ -38,16 +41,24 @@ class Depth:
     delayed: int = 0
 
 
+Shares = dict[bool, Counter[str]]  # tasks by tenant; True has the delayed ones
+
+
 class Gauge:
     """The depth of the queue: as it was last seen, plus the tasks that this process has stored since.
 
     Args:
         look: reads the depth.
+        look_closer: counts the waiting tasks by tenant, delayed ones apart. Not every engine can do that.
     """
 
-    def __init__(self, look: Callable[[], Awaitable[Depth]]) -> None:
+    def __init__(
+        self, look: Callable[[], Awaitable[Depth]], look_closer: Callable[[], Awaitable[Shares]] | None = None
+    ) -> None:
         self._look = look
+        self._look_closer = look_closer
         self._depth = Depth()
+        self._shares: Shares | None = None
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
@@ -56,6 +67,7 @@ class Gauge:
         async with self._reading:
             if time.monotonic() - self._read_at > seconds:
                 self._depth = await self._look()
+                self._shares = None
                 self._read_at = time.monotonic()
                 DEPTH.set(self._depth.tasks)
                 DELAYED.set(self._depth.delayed)
@@ -63,19 +75,39 @@ class Gauge:
                     OLDEST.set(self._depth.oldest_seconds)
         return self._depth
 
-    async def admit(self, limit: int, *, delayed: bool = False) -> None:
+    async def admit(self, limit: int, tenant: str = "", *, delayed: bool = False) -> None:
         """Tasks that could begin and delayed ones have a limit each: what is due next week keeps nothing out today.
+
+        A tenant that fills the queue cannot keep the others out: there are places on top of the limit, which tenants
+        with few tasks share evenly.
 
         Raises:
             Overloaded: `limit` tasks of the kind are waiting.
         """
         depth = await self.read()
-        if (depth.delayed if delayed else depth.tasks) >= limit:
-            kind = "delayed tasks" if delayed else "tasks"
-            raise Overloaded(f"{limit} {kind} are waiting already; come back later.", retry_after=10)
+        waiting = depth.delayed if delayed else depth.tasks
+        if waiting < limit:
+            return
+        yours = ""
+        if self._look_closer:
+            taken = (await self._by_tenant(self._look_closer))[delayed]
+            on_top = math.ceil(limit * _SHARE_ON_TOP)
+            if waiting < limit + on_top and taken[tenant] < on_top / len(taken.keys() | {tenant}):
+                return
+            yours = f", {taken[tenant]} of them yours"
+        kind = "delayed tasks" if delayed else "tasks"
+        raise Overloaded(f"{waiting} {kind} are waiting already{yours}; come back later.", retry_after=10)
 
-    def count_one(self, *, delayed: bool = False) -> None:
+    def count_one(self, tenant: str = "", *, delayed: bool = False) -> None:
         if delayed:
             self._depth = replace(self._depth, delayed=self._depth.delayed + 1)
         else:
             self._depth = replace(self._depth, tasks=self._depth.tasks + 1)
+        if self._shares:
+            self._shares[delayed][tenant] += 1
+
+    async def _by_tenant(self, look_closer: Callable[[], Awaitable[Shares]]) -> Shares:
+        """As old as the depth. It is read when the queue is full, because it costs more."""
+        async with self._reading:
+            self._shares = self._shares or await look_closer()
+            return self._shares

@@ -17,7 +17,7 @@ from ..meters import SAMPLE_SECONDS, Depth, Gauge
 from ..records import Failure, Page, Place, Status, TaskView, moment
 from . import changes
 from .database import Database, Unreachable
-from .rows import Stored, depth, stamps, tasks
+from .rows import Stored, by_tenant, depth, stamps, tasks
 from .serial import JsonSerializer, TaskEnded
 
 log = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ class Queries:
     def __init__(self, database: Database) -> None:
         self.database = database
         self._client: DBOSClient = database.client()
-        self._gauge = Gauge(partial(self._asked, partial(asyncio.to_thread, _look, database)))
+        self._gauge = Gauge(self._looking(_look), self._looking(by_tenant))
 
     async def page(self, *, tenant: str | None, status: Status | None, cursor: str | None, limit: int) -> Page:
         """Some of a tenant's tasks (of all tenants' without one), newest first and without their answers.
@@ -108,6 +108,9 @@ class Queries:
 
     async def _rows(self, **wanted: Any) -> list[Stored]:
         return await self._asked(partial(asyncio.to_thread, tasks, self.database, **wanted))
+
+    def _looking(self, look: Callable[[Database], T]) -> Callable[[], Awaitable[T]]:
+        return partial(self._asked, partial(asyncio.to_thread, look, self.database))
 
     async def _asked(self, question: Callable[[], Awaitable[T]]) -> T:
         try:

@@ -58,7 +58,7 @@ class Tasks(Queries):
             AuditUnavailable: nothing is stored, because no trail would have it.
             InvalidInput: nothing is stored.
             Conflict: the id belongs to another request.
-            Overloaded: QUEUE__MAX_DEPTH tasks are waiting, or as many delayed ones.
+            Overloaded: QUEUE__MAX_DEPTH tasks are waiting, or as many delayed ones, and the tenant has its share.
             StateUnavailable: the database cannot be reached; nothing is stored.
         """
         check_audit(self._audit)
@@ -68,7 +68,7 @@ class Tasks(Queries):
 
             check_batch_api(self._models)
         delayed = request.delay_seconds > 0
-        await self._gauge.admit(self._settings.queue.max_depth, delayed=delayed)
+        await self._gauge.admit(self._settings.queue.max_depth, tenant, delayed=delayed)
         spec = Spec.of(request, tenant=tenant, actor=actor)
         queue = BATCHES if request.urgency == "batch" else QUEUE
         patience = request.deadline_seconds or self._patience(queue)
@@ -91,7 +91,7 @@ class Tasks(Queries):
             if known.attributes.get("fingerprint") != spec.fingerprint():
                 raise Conflict(f"Task {spec.task_id} is known with another request; use a new id.") from None
             return view_of(known), True
-        self._gauge.count_one(delayed=delayed)
+        self._gauge.count_one(tenant, delayed=delayed)
         self._audit.record("task.submit", actor=actor, outcome="ok", tenant=tenant, task=spec.task_id)
         now = datetime.now(UTC)
         return TaskView(id=spec.task_id, tenant=tenant, status=Status.QUEUED, created_at=now), False
