@@ -1,6 +1,7 @@
 """The queue's database: one bounded pool a process, for DBOS, the heartbeats and the figures."""
 
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -43,6 +44,7 @@ class Database:
         # look again after ever longer pauses.
         self.turn: AbstractContextManager[object] = threading.Lock() if dialect == "sqlite" else nullcontext()
         self.now = _NOW[dialect]  # the database's clock, in seconds since 1970
+        self._apart = time.time() - time.monotonic()
         self.schema = "dbos." if dialect == "postgresql" else ""
 
     def client(self) -> DBOSClient:
@@ -67,7 +69,16 @@ class Database:
 
     def clock(self, connection: sa.Connection) -> float:
         """The database's time, in seconds since 1970: the clocks of several machines differ."""
-        return float(connection.execute(sa.text(f"SELECT {self.now}")).scalar_one())
+        return self.heard(connection.execute(sa.text(f"SELECT {self.now}")).scalar_one())
+
+    def heard(self, now: float) -> float:
+        """Keeps the database's time, for `time`."""
+        self._apart = now - time.monotonic()
+        return now
+
+    def time(self) -> float:
+        """The database's time as it was last heard, and what has passed since. Before, it is this machine's."""
+        return time.monotonic() + self._apart
 
     def close(self) -> None:
         self.engine.dispose()

@@ -14,6 +14,7 @@ from contextlib import suppress
 
 import structlog
 
+from ..meters import CLOCK_SKEW
 from . import changes, rows
 from .database import Database, Unreachable
 
@@ -26,7 +27,7 @@ DEAD_SECONDS = 12.0  # a process that stands still for ten seconds beats eleven 
 GAP_SECONDS = 6.0
 # A loop that has not answered for so long is blocked.
 BLOCKED_SECONDS = 3.0
-# Deadlines and retention go by the database's clock. Delays and schedules go by the workers' own.
+# All times go by the database's clock. A machine whose own is so far off has another ailment, which logs may hide.
 SKEW_SECONDS = 5.0
 
 
@@ -83,9 +84,10 @@ class Heartbeat(threading.Thread):
             executor=self._executor_id,
             gap=GAP_SECONDS,
         )
-        mine = "SELECT beat, beat - since AS seconds FROM queue_workers WHERE executor_id = :executor"
+        mine = f"SELECT beat - since AS seconds, {now} AS now FROM queue_workers WHERE executor_id = :executor"  # noqa: S608
         [found] = self._database.ask(mine, executor=self._executor_id)
-        skew = time.time() - found.beat
+        skew = time.time() - self._database.heard(found.now)
+        CLOCK_SKEW.set(skew)
         if (abs(skew) > SKEW_SECONDS) is not self._skewed:
             self._skewed = not self._skewed
             log.warning("clock_differs" if self._skewed else "clock_agrees", seconds=round(skew))

@@ -5,11 +5,14 @@ Before an update of DBOS, look here. tests/queue/dbos/test_internals.py fails wi
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime, tzinfo
+from types import ModuleType
 from typing import Any, NoReturn
 
-from dbos import DBOS
+from dbos import DBOS, _enqueue_options, _scheduler, _sys_db
 from dbos._migration import get_migration_versions, get_sqlite_migration_versions
 from dbos._serialization import DBOSDefaultSerializer, DBOSPortableJSON
 from dbos._sys_db import SystemDatabase
@@ -72,6 +75,21 @@ def read_json_only(told: Callable[[], None]) -> None:
 
     for foreign in (DBOSDefaultSerializer, DBOSPortableJSON):
         foreign.deserialize = refuse  # type: ignore[method-assign, assignment]
+
+
+def go_by(clock: Callable[[], float]) -> None:
+    """Has DBOS ask `clock`, and not the machine, when a delay ends and when the time of a schedule has come."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Clock":
+            return cls.fromtimestamp(clock(), tz)
+
+    asked = ModuleType(time.__name__)
+    vars(asked).update(vars(time), time=clock)
+    vars(_scheduler).update(datetime=Clock)
+    for module in (_enqueue_options, _sys_db):
+        vars(module).update(time=asked)
 
 
 def running() -> set[asyncio.Task[object]]:

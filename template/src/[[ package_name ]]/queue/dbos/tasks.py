@@ -41,6 +41,7 @@ class Tasks(Queries):
         self._models = models
         self.events = Events(settings.events, self._client)
         internals.read_json_only(self._refused)
+        internals.go_by(database.time)
 
     async def get(self, task_id: str, *, tenant: str) -> TaskView:
         """Raises:
