@@ -19,6 +19,7 @@ OLDEST = _meter.create_gauge("queue.oldest_task", "s", "Age of the oldest task t
 TASKS = _meter.create_counter("tasks", "", "Tasks that have ended, by outcome")
 TAKEOVERS = _meter.create_counter("tasks.takeovers", "", "Tasks that went on in another worker because theirs had died")
 CLOCK_SKEW = _meter.create_gauge("queue.clock_skew", "s", "How far this worker's clock is ahead of the database's")
+SKIPPED = _meter.create_counter("schedule.ticks_skipped", "", "Times of a schedule that gave no task")
 
 SAMPLE_SECONDS = 1.0
 _SHARE_ON_TOP = 0.25  # of QUEUE__MAX_DEPTH, for tenants with few tasks while others fill it

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from .database import WORKFLOW, Database
-from .rows import TABLE, VERSIONED
+from .rows import SCHEDULES, TABLE, VERSIONED
 
 _NO_QUEUE = "_dbos_internal_queue"  # of workflows that were started without one
 _CONTENTS = ("workflow_input", "workflow_output", "operation_outputs")  # the other tables follow by themselves
@@ -104,6 +104,19 @@ def adopt(database: Database, version: str, dead_seconds: float) -> int:
             ),
             {"version": version, "dead": dead_seconds},
         ).rowcount
+
+
+def settle(database: Database, schedule: str, before: str | None, now: str) -> bool:
+    """Notes up to when the times of a schedule are settled. False if another worker has moved this mark meanwhile."""
+    with database.turn, database.engine.begin() as connection:
+        moved = connection.execute(
+            sa.text(
+                f"UPDATE {database.schema}{SCHEDULES} SET last_fired_at = :now"  # noqa: S608
+                " WHERE schedule_name = :name AND coalesce(last_fired_at, '') = :before"
+            ),
+            {"name": schedule, "before": before or "", "now": now},
+        ).rowcount
+    return bool(moved)
 
 
 def forget_workers(database: Database) -> None:

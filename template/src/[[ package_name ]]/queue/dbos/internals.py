@@ -6,11 +6,12 @@ Before an update of DBOS, look here. tests/queue/dbos/test_internals.py fails wi
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, tzinfo
 from types import ModuleType
 from typing import Any, NoReturn
+from zoneinfo import ZoneInfo
 
 from dbos import DBOS, _enqueue_options, _scheduler, _sys_db
 from dbos._migration import get_migration_versions, get_sqlite_migration_versions
@@ -90,6 +91,13 @@ def go_by(clock: Callable[[], float]) -> None:
     vars(_scheduler).update(datetime=Clock)
     for module in (_enqueue_options, _sys_db):
         vars(module).update(time=asked)
+
+
+def ticks(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:
+    """The times of a schedule, as DBOS' scheduler reckons them."""
+    reckoned = vars(_scheduler)["croniter"](cron, after.astimezone(ZoneInfo(timezone)), second_at_beginning=True)
+    times: Iterator[datetime] = reckoned.all_next(datetime)
+    return times
 
 
 def running() -> set[asyncio.Task[object]]:

@@ -15,6 +15,7 @@ from .database import BATCHES, QUEUE, WORKFLOW, Database
 from .serial import JsonSerializer
 
 TABLE = "workflow_status"
+SCHEDULES = "workflow_schedules"
 VERSIONED = "-v"  # in the name of a worker, before its version
 _DEAD = '["ended",{"status":"dead",%'  # the beginning of a dead letter's stored error
 _ERROR_CHARS = 8192
@@ -168,6 +169,20 @@ def by_tenant(database: Database) -> Shares:
         batches=BATCHES,
     )
     return {late: Counter({row.tenant: row.number for row in rows if row.delayed == late}) for late in (False, True)}
+
+
+class Kept(NamedTuple):
+    """A schedule as DBOS keeps it. `met_at` is its last time that was met, or None."""
+
+    name: str
+    cron: str
+    timezone: str
+    met_at: str | None
+
+
+def schedules(database: Database) -> list[Kept]:
+    columns = "schedule_name, schedule, coalesce(cron_timezone, 'UTC'), last_fired_at"
+    return [Kept._make(row) for row in database.ask(f"SELECT {columns} FROM {database.schema}{SCHEDULES}")]  # noqa: S608
 
 
 def stamps(database: Database, workflow_ids: list[str]) -> dict[str, object]:

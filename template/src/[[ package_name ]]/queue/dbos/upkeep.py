@@ -1,4 +1,5 @@
 """The upkeep of the queue: each worker looks at its depth, takes up lost tasks, ends overdue ones, forgets old ones.
+It makes up missed times of schedules, too.
 
 Every worker does so, a little now and then: no job is needed, and none can be forgotten.
 """
@@ -14,6 +15,7 @@ from ...errors import StateUnavailable
 from ..meters import SAMPLE_SECONDS
 from . import changes, internals, rows
 from .database import Unreachable
+from .schedules import MAKE_UP_SECONDS, Schedules
 from .tasks import Tasks
 
 log = structlog.get_logger(__name__)
@@ -27,9 +29,10 @@ _PAUSE_SECONDS = 0.5
 class Upkeep:
     """Runs on the worker's loop, between `start` and `stop`."""
 
-    def __init__(self, dbos: DBOS, tasks: Tasks, executor_id: str, retention_days: float) -> None:
+    def __init__(self, dbos: DBOS, tasks: Tasks, schedules: Schedules, executor_id: str, retention_days: float) -> None:
         self._dbos = dbos
         self._tasks = tasks
+        self._schedules = schedules
         self._database = tasks.database
         self._executor_id = executor_id
         self._retention_days = retention_days
@@ -41,6 +44,7 @@ class Upkeep:
             (self._look, SAMPLE_SECONDS),
             (self._take_up_lost, LOST_SECONDS),
             (self._tasks.end_overdue, OVERDUE_SECONDS),
+            (self._schedules.make_up, MAKE_UP_SECONDS),
             (self._forget, _FORGET_SECONDS),
         ]
         self._running = [asyncio.create_task(_keep(work, seconds)) for work, seconds in works]
