@@ -55,7 +55,6 @@ DOORS = ("gateway", "queue", "serverless")
 EVERY_DOOR = [list(chosen) for size in (1, 2, 3) for chosen in combinations(DOORS, size)]
 PROVIDERS = ["openai", "anthropic", "google", "bedrock", "openai_compatible"]
 SECRETS = ["env", "files", "aws", "gcp", "azure", "vault"]
-TARGETS = ["kubernetes", "compose", "none"]
 BROKERS = ["none", "rabbitmq", "nats", "kafka", "redis"]
 
 
@@ -75,7 +74,7 @@ def possible(answers: Answers) -> bool:
     return bool(answers.get("model_provider", "any") != answers.get("fallback_provider"))
 
 
-# Every pair of two answers is in one of these at least. In this order, found by trying many, the fewest rows have them all.
+# Every pair of two answers is in one of these at least. Of many orders that were tried, this one needs the fewest rows.
 PAIRS = list(
     pairwise(
         {
