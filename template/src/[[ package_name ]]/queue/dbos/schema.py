@@ -7,6 +7,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from ... import NAME
 from . import internals
 from .database import Database, pooled
 from .refusals import in_words, unfit
@@ -90,7 +91,9 @@ def _problem(database: Database) -> str | None:
     elif (file := Path(str(database.engine.url.database))).exists():
         found = dict.fromkeys(sa.inspect(database.engine).get_table_names(), True)
     else:
-        return f"there is no file {file.absolute()}; a start of the service makes it, or `migrate`, in the right folder"
+        # A new one by itself would be without the tasks that are looked for, and without a worker.
+        where = "run this in the folder of the service, or give its database"
+        return f"there is no {file.absolute()}; {where}. `make run` and `{NAME} work` make a new one"
     if not found.keys() >= {_OURS, _VERSIONS}:
         return "the database has no tables of the queue; run `migrate`"
     if closed := [name for name, usable in found.items() if not usable]:
