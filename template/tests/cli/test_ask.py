@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import subprocess
 from pathlib import Path
 
-from support.processes import COMMAND, command, environment
+from support.processes import command
+from support.terminal import shown
 
 
 def test_a_terminal_gets_the_answer_and_no_record_of_the_audit_trail(tmp_path: Path) -> None:
-    ours, terminal = pty.openpty()
-    subprocess.run([COMMAND, "ask", "hello"], cwd=tmp_path, env=environment(), stderr=terminal, check=True)
-    os.write(terminal, b"end")
-    assert os.read(ours, 4096) == b"end"
-    for file in (ours, terminal):
-        os.close(file)
+    assert shown("ask", "hello", folder=tmp_path) == ""
 
 
 def test_the_record_goes_to_the_audit_file_or_to_the_pipe_of_a_collector(tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import socket
 import sqlite3
 import subprocess
@@ -14,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.processes import COMMAND, command, environment
+from support.terminal import shown
 from support.waiting import eventually
 
 DAILY = {"input": "hello", "cron": "0 6 * * *"}
@@ -139,9 +138,4 @@ def test_records_of_the_audit_trail_go_to_its_file_and_not_between_the_lines_of_
     assert filed.stderr == ""
     assert '"action": "task.submit"' in (tmp_path / "audit.jsonl").read_text(encoding="utf-8")
     assert '"action": "task.submit"' in command("submit", "hello", folder=tmp_path).stderr, "a collector reads a pipe"
-    ours, terminal = pty.openpty()
-    subprocess.run([COMMAND, "submit", "hello"], cwd=tmp_path, env=environment(), stderr=terminal, check=True)
-    os.write(terminal, b"end")
-    assert os.read(ours, 4096) == b"end"
-    for file in (ours, terminal):
-        os.close(file)
+    assert shown("submit", "hello", folder=tmp_path) == ""
