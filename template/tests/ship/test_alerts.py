@@ -1,20 +1,16 @@
-"""The alert rules: each fires and is silent when it should, reads metrics that exist, and is in the runbook."""
+"""The alert rules: each fires and is silent when it should, and is in the runbook. test_monitoring.py has metrics."""
 
 from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.monitored import JOB, Monitored
-from support.processes import Redis, Upstream
-from support.prometheus import FOLDER, Prometheus, metrics_of, needs, promtool, rules, yaml
-from support.waiting import eventually
+from support.monitored import JOB
+from support.prometheus import FOLDER, needs, promtool, rules, yaml
 
 pytestmark = pytest.mark.proves("observe.alerts")
 
@@ -23,25 +19,6 @@ RUNBOOK = FOLDER.parents[1] / "docs" / "runbook.md"
 CASES = [FOLDER / name for name in ("alerts.test.yaml", "slo.test.yaml")]
 
 each_alert = pytest.mark.parametrize("name", sorted(ALERTS))
-
-
-@pytest.fixture(scope="module")
-def exported(
-    shared_upstream: Upstream, shared_redis: Redis, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[set[str]]:
-    """The names of what Prometheus has of a service that has worked and failed."""
-    needs("prometheus", "prometheus")
-    folder = tmp_path_factory.mktemp("monitored")
-    with ExitStack() as stack:
-        service = Monitored(shared_upstream, shared_redis, folder)
-        stack.callback(service.stop)
-        prometheus = Prometheus(folder, JOB, service.targets, FOLDER / "alerts.yaml")
-        stack.callback(prometheus.stop)
-        service.works()
-        for objective in ("availability", "latency"):  # the latter only if a bucket ends at the objective
-            recorded = f"slo_{objective}:errors:ratio_rate5m"
-            eventually(lambda recorded=recorded: prometheus.query(recorded), within=30, what=f"{recorded} has a value")  # type: ignore[misc]
-        yield prometheus.names()
 
 
 def test_the_rules_are_valid() -> None:
@@ -89,15 +66,6 @@ def test_it_says_what_happens_and_where_the_runbook_has_it(name: str) -> None:
 def test_the_runbook_has_no_section_of_an_alert_that_is_not_there() -> None:
     sections = re.findall(r"^### ([A-Z]\w+)$", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(sections) == sorted(ALERTS)
-
-
-@each_alert
-def test_its_metrics_are_exported(name: str, exported: set[str]) -> None:
-    assert metrics_of(ALERTS[name]["expr"]) - exported == set()
-
-
-def test_the_objectives_metrics_are_exported(exported: set[str]) -> None:
-    assert set().union(*(metrics_of(rule["expr"]) for rule in rules("record"))) - exported == set()
 
 
 def test_all_rules_are_about_this_service() -> None:

@@ -46,6 +46,12 @@ def rules(kind: str) -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"] if kind in rule]
 
 
+def dashboards() -> dict[str, dict[str, Any]]:
+    """The dashboards by name."""
+    files = sorted((FOLDER / "dashboards").glob("*.json"))
+    return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
 def metrics_of(expression: str) -> set[str]:
     """The names of the metrics that a PromQL expression reads."""
     bare = _SYNTAX.sub(" ", expression)
