@@ -160,10 +160,16 @@ class Pair:
         eventually(lambda: "master_link_status:up" in self.replica.say("INFO replication"), what="the replica follows")
 
     def fail_over(self, *, address_after: float = 0.0) -> None:
-        """The replica becomes the primary, the primary its replica, and the address leads there, if a little later."""
+        """The replica becomes the primary, the primary its replica, and the address leads there, if a little later.
+
+        As `FAILOVER` does it: writes wait until the replica has all earlier ones. Replication is asynchronous.
+        """
         self.primary, self.replica = self.replica, self.primary
+        self.replica.say("CLIENT PAUSE 5000 WRITE")
+        eventually(lambda: _offset(self.primary) == _offset(self.replica), what="the replica has every write")
         self.primary.say("REPLICAOF NO ONE")
         self.replica.say(f"REPLICAOF 127.0.0.1 {self.primary.port}")
+        self.replica.say("CLIENT UNPAUSE")
         time.sleep(address_after)
         self.address.leads_to(self.primary.port)
 
@@ -172,6 +178,10 @@ class Pair:
         for redis in (self.primary, self.replica):
             redis.thaw()
             redis.kill()
+
+
+def _offset(redis: Redis) -> str:
+    return redis.say("INFO replication").partition("master_repl_offset:")[2].partition("\r")[0]
 
 
 @pytest.fixture
