@@ -86,6 +86,7 @@ async def test_not_answered(
     row.shows(status=status, booked=f"{line['input_tokens']} + {line['output_tokens']} tokens")
     assert status in (502, 503), problem
     assert problem["detail"]
+    assert line["error"]  # an operator sees why
     if ODDITIES[oddity].refuses:
         assert (line["input_tokens"], line["output_tokens"]) == (0, 0)
     else:

@@ -221,6 +221,7 @@ ODDITIES: dict[str, Oddity] = {
         ]
     ),
     "no field names": Oddity(frame=lambda pieces: [json.dumps(piece).encode() + b"\n" for piece in pieces]),
+    "text behind the end": Oddity(frame=lambda pieces: [*framed(pieces), b"data: {broken\n\n", b"data: [DONE]\n\n"]),
     "no last blank line": Oddity(frame=lambda pieces: [b"".join(framed(pieces, done=False)).rstrip()]),
     "lists of objects": Oddity(
         frame=lambda pieces: [b"data: %b\n\n" % json.dumps(pieces).encode(), b"data: [DONE]\n\n"],
@@ -264,6 +265,7 @@ ODDITIES: dict[str, Oddity] = {
     "usage in a choice": Oddity(bend=lambda told: USAGE_IN_CHOICE(without("usage")(told))),
     "usage under other names": Oddity(bend=having(usage={"input_tokens": "100", "output_tokens": 20.0, "details": []})),
     # Tool calls
+    "tool calls that are an empty object": Oddity(bend=of_message(having(tool_calls={}))),
     "arguments as an object": Oddity(bend=arguments(json.loads), tools=1),
     "no index of a tool call": Oddity(bend=two_calls(without("index")), tools=2),
     "the index 0 for each tool call": Oddity(bend=two_calls(having(index=0)), tools=2),

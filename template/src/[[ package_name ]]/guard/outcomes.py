@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import httpx2
 from nopanic import BulkheadFull, CircuitOpen
 
 from ..telemetry import logs
@@ -11,14 +12,14 @@ MOST_CHARS = 300
 
 
 def told(error: BaseException) -> dict[str, Any]:
-    """The upstream's status, error type and error message, secrets masked; empty if there was no response.
+    """The upstream's status, error type and error message, or the reason why there is no status; secrets masked.
 
-    Reads the attributes that HTTP clients and model SDKs share: `status_code`, `body`, `response`.
+    Reads the attributes that HTTP clients and model SDKs share: `status_code`, `body`, `response`, `message`.
     """
     response = getattr(error, "response", None)
     status = getattr(error, "status_code", None) or getattr(response, "status_code", None)
     if not isinstance(status, int):
-        return {}
+        return _reason(error)
     body = getattr(error, "body", None)
     if body is None:
         try:
@@ -34,6 +35,16 @@ def told(error: BaseException) -> dict[str, Any]:
     if details:
         facts["upstream_said"] = logs.masked(str(details))[:MOST_CHARS]
     return facts
+
+
+def _reason(error: BaseException) -> dict[str, str]:
+    """The words of the connection's error, or else of the SDK's. Other causes may quote the model's answer."""
+    words = getattr(error, "message", None)
+    cause: BaseException | None = error
+    while cause is not None:
+        words = (isinstance(cause, OSError | httpx2.HTTPError) and str(cause)) or words
+        cause = cause.__cause__
+    return {"reason": logs.masked(words)[:MOST_CHARS]} if isinstance(words, str) and words else {}
 
 
 def outcome_of(error: BaseException | None) -> str:

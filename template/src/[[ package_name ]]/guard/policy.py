@@ -120,6 +120,7 @@ class Guard:
                     yield stream
             except Exception as error:
                 if self._transient(error):
+                    self._log_failure(error)
                     with suppress(Exception):
                         await self._breaker.acall(_raise, error)
                 raise

@@ -53,8 +53,12 @@ class _Rewritten(httpx2.AsyncByteStream):
     def __init__(self, stream: httpx2.AsyncByteStream, streamed: Streamed) -> None:
         self._stream = stream
         self._streamed = streamed
+        self._read = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._read:  # by an SDK that empties the connection after the answer's end
+            return aiter(self._stream)
+        self._read = True
         return self._streamed(aiter(self._stream))
 
     async def aclose(self) -> None:

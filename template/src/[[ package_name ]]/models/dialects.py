@@ -35,7 +35,8 @@ def completion(data: object) -> Json:
         raise Unreadable(f"a JSON value of the type {type(data).__name__} is no chat completion")
     choice = next(iter(choices_of(data)), {})
     message = message_of(choice)
-    calls = message.get("tool_calls") or []
+    if calls := [call for call in message.pop("tool_calls", []) if call["function"]["name"]]:
+        message["tool_calls"] = calls
     if not message["content"] and not calls and (error := refusal_in(data) or refusal_in({"choices": 1, **choice})):
         raise error
     if not choice.keys() & {"message", "delta", "text"}:

@@ -37,7 +37,15 @@ def account(run: "Progress", audit: Audit) -> None:
         "usage_estimated": spent.estimated,
     }
     metadata = {"metadata": run.task.metadata} if run.task.metadata else {}
-    log.info("run", outcome=run.outcome, role=role, duration_seconds=round(seconds, 4), **facts, **metadata)
+    log.info(
+        "run",
+        outcome=run.outcome,
+        role=role,
+        duration_seconds=round(seconds, 4),
+        **facts,
+        **run.failure,
+        **metadata,
+    )
     audit.record(
         "run", actor=run.task.actor, outcome=run.outcome, tenant=run.task.tenant, run_id=run.task.run_id, **facts
     )

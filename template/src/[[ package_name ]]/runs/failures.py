@@ -21,7 +21,7 @@ from ..errors import (
     ServiceError,
 )
 from ..guard import BulkheadFull
-from ..models.guarded import falls_back
+from ..models.failures import falls_back
 from ..models.misconfigured import Misconfigured
 
 _NO_TIME = "No answer came in time. Ask for less, or raise RUN__DEADLINE_SECONDS or GUARD__TIMEOUT_SECONDS."

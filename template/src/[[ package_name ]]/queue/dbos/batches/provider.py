@@ -19,7 +19,8 @@ from ....config.queue import QueueSettings
 from ....errors import InvalidInput, ServiceError
 from ....guard import BulkheadFull, CircuitOpen, Guard
 from ....guard.outbound import never_connected
-from ....models.guarded import GuardedModel, transient
+from ....models.failures import transient
+from ....models.guarded import GuardedModel
 from ....models.routing import Models
 from ..patient import patiently
 

@@ -22,7 +22,7 @@ from pydantic_ai.models.batch import Batch
 from ....config.queue import QueueSettings
 from ....errors import DeadlineExceeded, ModelUnavailable, ServiceError
 from ....guard import BulkheadFull, CircuitOpen
-from ....models.guarded import transient
+from ....models.failures import transient
 from ....runs.result import RunResult
 from ....runs.runner import Runner
 from ....runs.task import Pending, Task
