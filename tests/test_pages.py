@@ -3,6 +3,8 @@
 import re
 import tomllib
 
+import yaml
+
 from answers import SERVERLESS
 from conftest import ROOT, Render
 
@@ -19,3 +21,11 @@ def test_the_page_for_maintainers_shows_every_room_from_top_to_bottom(render: Re
     assert [sorted(name.rstrip("/").removesuffix(".py") for name in names) for names in shown] == [
         sorted(layer) for layer in layers
     ]
+
+
+def test_the_page_about_trust_names_every_extension() -> None:
+    extensions = yaml.safe_load((ROOT / "copier.yml").read_text())["_jinja_extensions"][1:]
+    page = (ROOT / "docs" / "how-to" / "use.md").read_text()
+    assert sorted(re.findall(r"`(extensions/\w+\.py)`", page)) == sorted(
+        [*(extension.partition(":")[0] for extension in extensions), "extensions/update.py"]
+    )
