@@ -11,7 +11,7 @@ class Merge:
     """What became of three trees."""
 
     tree: Tree = field(default_factory=dict)
-    # Both sides changed the same lines: markers stand between the two.
+    # Both sides changed the same lines: markers stand between the two. A link in the place of the file stays as it is.
     conflicts: list[str] = field(default_factory=list)
     # The template has it no longer, and the team has changed it: it stays until the team decides.
     given_up: list[str] = field(default_factory=list)
@@ -31,6 +31,9 @@ def merged(repository: Repository, base: Tree, ours: Tree, theirs: Tree) -> Merg
         elif their is None:
             kept = our
             result.given_up.append(path)
+        elif not our.is_file:
+            kept = our
+            result.conflicts.append(path)
         else:
             content, clean = merged_file(path, *(repository.content(blob) for blob in (our, before, their)))
             mode = our.mode if before and their.mode == before.mode else their.mode

@@ -17,6 +17,11 @@ class Blob(NamedTuple):
     mode: str
     sha: str
 
+    @property
+    def is_file(self) -> bool:
+        """A link and another repository are none."""
+        return self.mode in (PLAIN, EXECUTABLE)
+
 
 Tree = dict[str, Blob]
 

@@ -111,7 +111,7 @@ def joined_locks(repository: Repository, base: Tree, ours: Tree, theirs: Tree) -
     joined: Tree = {}
     own: set[str] = set()
     for lock in LOCKS:
-        if lock in ours and lock in theirs:
+        if lock in theirs and lock in ours and ours[lock].is_file:
             sides = [repository.content(tree.pop(lock, None)).decode() for tree in (base, ours, theirs)]
             text, packages = with_own_packages(*sides)
             joined[lock] = Blob(PLAIN, repository.store(text.encode()))
@@ -123,7 +123,7 @@ def follow(repository: Repository, imports: Imports, tree: Tree, theirs: Tree) -
     """Mend imports of what has moved, in the files that are not the template's alone; give their paths."""
     followed = []
     for path, blob in tree.items() if imports.moved else ():
-        if path.endswith(".py") and blob != theirs.get(path):
+        if path.endswith(".py") and blob.is_file and blob != theirs.get(path):
             text = repository.content(blob).decode()
             mended = imports.followed(path, text, repository.content(theirs.get(path)).decode())
             if mended != text:

@@ -74,6 +74,7 @@ def template(history: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("template/docs/growth.md.jinja", "# ", "# Growth: "),
         ("template/Dockerfile.jinja", "STOPSIGNAL SIGTERM", "STOPSIGNAL SIGINT"),
         ("template/docs/runbook.md.jinja", "# Runbook", "# Emergency handbook"),
+        ("template/AGENTS.md.jinja", "# ", "# New: "),
         (f"{package}/agent/tools.py", "The agent's tools.", "New tools."),
         ("locks/base.txt", "\ntyper==", "\ntyper==99."),
     ):
@@ -111,6 +112,9 @@ def service(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Updated
     runbook = team.project / "docs/runbook.md"
     runbook.write_text(runbook.read_text().replace("# Runbook", "# Our runbook", 1))
     team.needs("jinja2")
+    agents = team.project / "AGENTS.md"
+    agents.rename(agents.with_name("CLAUDE.md")).write_text("Ours.\n")
+    agents.symlink_to("CLAUDE.md")
     team.deletes("docs/observe.md", "CHANGELOG.md", "src/my_agent/agent/offline.py", "tests/agent/test_tools.py")
     team.commits()
     (team.project / ".env").write_text("SECRET=1\n")
@@ -146,7 +150,7 @@ def test_a_dropped_file_goes_unless_the_team_has_changed_it(service: Updated) ->
 
 
 def test_what_both_have_changed_is_marked_and_listed_and_no_commit_takes_it_unseen(service: Updated) -> None:
-    assert re.search(r"^CONFLICT: .*\n  docs/runbook.md\n", service.said, re.M)
+    assert re.search(r"^CONFLICT: .*\n  AGENTS.md\n  docs/runbook.md\n", service.said, re.M)
     assert service.now["docs/runbook.md"].startswith(
         "<<<<<<< yours\n# Our runbook\n=======\n# Emergency handbook\n>>>>>>> the template now\n"
     )
@@ -154,6 +158,12 @@ def test_what_both_have_changed_is_marked_and_listed_and_no_commit_takes_it_unse
     commit = ["git", "commit", "--message", "x"]
     refused = subprocess.run(commit, cwd=service.team.project, capture_output=True, text=True, check=False)
     assert "unmerged files" in refused.stderr
+
+
+def test_a_link_in_the_place_of_a_file_stays_and_is_listed(service: Updated) -> None:
+    assert (service.team.project / "AGENTS.md").readlink() == Path("CLAUDE.md")
+    assert service.now["CLAUDE.md"] == "Ours.\n"
+    assert re.search(r"^CONFLICT: .*\n  AGENTS.md\n", service.said, re.M)
 
 
 def test_the_team_s_folders_are_left_alone_and_what_is_newer_there_can_be_taken(service: Updated) -> None:
