@@ -24,12 +24,15 @@ def merged_file(path: str, ours: bytes, base: bytes, theirs: bytes) -> tuple[byt
         return ours, False
     if any("\0" in side for side in sides):
         return ours, False
+    windows = "\n" in sides[0] and sides[0].count("\n") == sides[0].count("\r\n")  # how all the team's lines end
+    if windows:
+        sides = [side.replace("\r\n", "\n") for side in sides]
     text, clean = merged_lines(*sides)
     if not clean and path == "pyproject.toml":
         own, without = own_requirements(*sides[:2])
         text, clean = merged_lines(without, *sides[1:])
         text = with_requirements(text, own)
-    return text.encode(), clean
+    return (text.replace("\n", "\r\n") if windows else text).encode(), clean
 
 
 def merged_lines(ours: str, base: str, theirs: str) -> tuple[str, bool]:

@@ -112,7 +112,8 @@ def joined_locks(repository: Repository, base: Tree, ours: Tree, theirs: Tree) -
     own: set[str] = set()
     for lock in LOCKS:
         if lock in theirs and lock in ours and ours[lock].is_file:
-            sides = [repository.content(tree.pop(lock, None)).decode() for tree in (base, ours, theirs)]
+            contents = [repository.content(tree.pop(lock, None)) for tree in (base, ours, theirs)]
+            sides = [content.decode().replace("\r\n", "\n") for content in contents]
             text, packages = with_own_packages(*sides)
             joined[lock] = Blob(PLAIN, repository.store(text.encode()))
             own.update(packages)

@@ -37,6 +37,11 @@ def test_two_changes_of_a_line_are_a_conflict_with_both_sides() -> None:
     assert text == "a\n<<<<<<< yours\nours\n=======\ntheirs\n>>>>>>> the template now\nc\n"
 
 
+def test_a_team_s_line_ends_are_no_change_of_each_line() -> None:
+    ours = b"ours\r\nb\r\nc\r\n"
+    assert merged_file("README.md", ours, b"a\nb\nc\n", b"a\nb\nnew\n") == (b"ours\r\nb\r\nnew\r\n", True)
+
+
 def test_a_file_that_is_no_text_stays_the_team_s() -> None:
     for binary in (b"\xff\x00ours", b"ours\x00"):
         assert merged_file("logo.png", binary, b"base", b"theirs") == (binary, False)
