@@ -29,8 +29,8 @@ def moves_between(template: Path, since: str, package: str, before: Path, after:
 
 def _seen_by_git(template: Path, since: str) -> dict[str, str]:
     """Each path that was renamed since a version, and where it ended after all its renames."""
-    log = ["git", "log", "--reverse", "--topo-order", "--diff-filter=R", "-M50%", "-l0", "--name-status", "--format="]
-    command = [*log, "-z", f"{since}..HEAD", "--", FILES]
+    log = ["git", "-c", "log.showSignature=false", "log", "--reverse", "--topo-order", "--name-status", "--format="]
+    command = [*log, "-z", "--diff-filter=R", "-M50%", "-l0", f"{since}..HEAD", "--", FILES]
     done = subprocess.run(command, cwd=template, stdout=subprocess.PIPE, text=True, check=True)
     fields = done.stdout.split("\0")
     places: dict[str, str] = {}

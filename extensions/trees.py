@@ -3,7 +3,7 @@
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,15 +78,19 @@ class Repository:
             self._enter(tree, index)
             return self.git("write-tree", environment=index).decode().strip()
 
-    def write(self, tree: Tree, conflicts: Mapping[str, Iterable[Blob | None]]) -> None:
-        """Make the working tree this one. Nothing is staged; conflicts leave their sides in the index."""
+    def write(self, tree: Tree, conflicts: Mapping[str, Iterable[Blob | None]], rendered: Set[str]) -> None:
+        """Make the working tree this one. Nothing is staged; conflicts leave their sides in the index.
+
+        Of files that are not committed, it removes only those that Copier has `rendered`, and its `.rej` files.
+        """
         self.git("reset", "--quiet", "--", ".")
         committed = self.committed()
         left_by_copier = _split(self.git("ls-files", "-z", "-m", "-o", "--exclude-standard"))
         differing = [path for path in {*tree, *committed} if tree.get(path) != committed.get(path)]
         for path in {*left_by_copier, *differing} - {*tree}:
-            (self.project / path).unlink(missing_ok=True)
-            self._prune((self.project / path).parent)
+            if path in committed or path.removesuffix(".rej") in rendered:
+                (self.project / path).unlink(missing_ok=True)
+                self._prune((self.project / path).parent)
         with tempfile.TemporaryDirectory() as folder:
             index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
             written = {path: tree[path] for path in {*left_by_copier, *differing} & {*tree}}

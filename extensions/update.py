@@ -55,7 +55,8 @@ def update(project: Path, template: Path, answers: str) -> Report:
         package = now["service_name"].replace("-", "_")
         moves = moves_between(template, last["_commit"], package, before, after)
         imports = Imports(package, moves, before, after)
-        base, theirs = moved(repository.stored(before), moves), repository.stored(after)
+        was, theirs = repository.stored(before), repository.stored(after)
+    base = moved(was, moves)
     committed = repository.committed()
     ours = moved(committed, moves)
     report.moved = {old: new for old, new in moves.items() if new in ours and ours[new] != base.get(new)}
@@ -74,7 +75,8 @@ def update(project: Path, template: Path, answers: str) -> Report:
     result = merge.tree | locks | {answers: answered}
     report.changed = result != committed
     open_ones = (*merge.conflicts, *merge.given_up)
-    repository.write(result, {path: [tree.get(path) for tree in (base, ours, kept)] for path in open_ones})
+    sides = {path: [tree.get(path) for tree in (base, ours, kept)] for path in open_ones}
+    repository.write(result, sides, was.keys() | theirs.keys())
     return report
 
 

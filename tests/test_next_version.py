@@ -188,8 +188,9 @@ def test_it_says_what_to_do_now_and_what_not(service: Updated) -> None:
     assert service.said.endswith("\nNext: make lock format check\n")
 
 
-def test_what_git_ignores_is_left_alone(service: Updated) -> None:
+def test_what_git_ignores_or_does_not_show_is_left_alone(service: Updated) -> None:
     assert (service.team.project / ".env").read_text() == "SECRET=1\n"
+    assert (service.team.project / "notes/ideas.md").read_text() == "Ours.\n"
 
 
 def test_a_new_question_breaks_nobody_and_a_second_update_has_nothing_to_do(template: Path, tmp_path: Path) -> None:
