@@ -118,6 +118,9 @@ def service(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Updated
     team.deletes("docs/observe.md", "CHANGELOG.md", "src/my_agent/agent/offline.py", "tests/agent/test_tools.py")
     team.commits()
     (team.project / ".env").write_text("SECRET=1\n")
+    git(team.project, "config", "status.showUntrackedFiles", "no")  # Copier sees no untracked file then
+    (team.project / "notes").mkdir()
+    (team.project / "notes/ideas.md").write_text("Ours.\n")
     before = files(team.project)
     return Updated(team, before, updated(team.project, "--vcs-ref", "v1.1.0"))
 
