@@ -19,7 +19,7 @@ def moves_between(template: Path, since: str, package: str, before: Path, after:
     """Old and new paths of what moved since a version, in folders that hold that version and the checked-out one."""
     table: dict[str, str] = yaml.safe_load(TABLE.read_text())
     moves = {**_seen_by_git(template, since), **table}
-    paths = {_rendered(old, package): _rendered(new, package) for old, new in moves.items()}
+    paths = {in_project(old, package): in_project(new, package) for old, new in moves.items()}
     return {
         old: new
         for old, new in paths.items()
@@ -42,7 +42,7 @@ def _seen_by_git(template: Path, since: str) -> dict[str, str]:
     return places
 
 
-def _rendered(path: str, package: str) -> str:
+def in_project(path: str, package: str) -> str:
     """A template file's path in a project."""
     return path.removeprefix(FILES).removesuffix(".jinja").replace("[[ package_name ]]", package)
 

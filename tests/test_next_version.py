@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import git
+from conftest import TOOLS, clean_environment, git
 from team import Team
 from updating import files, made, updated
 
@@ -194,6 +194,19 @@ def test_it_says_what_to_do_now_and_what_not(service: Updated) -> None:
 def test_what_git_ignores_or_does_not_show_is_left_alone(service: Updated) -> None:
     assert (service.team.project / ".env").read_text() == "SECRET=1\n"
     assert (service.team.project / "notes/ideas.md").read_text() == "Ours.\n"
+
+
+def test_a_file_that_git_does_not_keep_is_not_overwritten(template: Path, tmp_path: Path) -> None:
+    project = made(template, "v1.0.0", {}, tmp_path)
+    (project / ".git/info/exclude").write_text("growth.md\n")
+    (project / "docs/growth.md").write_text("Ours.\n")
+    command = [str(TOOLS / "copier"), "update", "--trust", "--defaults", "--vcs-ref", "v1.1.0"]
+    done = subprocess.run(command, cwd=project, env=clean_environment(), capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "NOT UPDATED" in done.stderr
+    assert "\n  docs/growth.md\n" in done.stderr
+    assert git(project, "status", "--porcelain") == ""
+    assert (project / "docs/growth.md").read_text() == "Ours.\n"
 
 
 def test_a_new_question_breaks_nobody_and_a_second_update_has_nothing_to_do(template: Path, tmp_path: Path) -> None:
