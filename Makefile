@@ -40,7 +40,7 @@ fleet: .venv/installed ## List services and how far behind they are (SERVICES="~
 	@$(BIN)/python scripts/fleet.py $(SERVICES)
 
 .PHONY: bench
-bench: .venv/installed ## Measure rendering, the first answer and throughput; prints ratios
+bench: .venv/installed ## Measure speed beside other products (ONLY=gateway,queue SIZE=smoke, quick or full, OUT=folder)
 	$(BIN)/python bench/run.py
 
 .PHONY: clean

@@ -7,6 +7,7 @@ import json
 import subprocess
 from pathlib import Path
 
+from sizes import Size
 from timing import render, row, run
 
 RUNS = 7
@@ -27,7 +28,7 @@ print(json.dumps(took))
 """
 
 
-def measure(template: Path, folder: Path) -> None:
+def measure(template: Path, folder: Path, _: Size) -> None:
     for variants in (["serverless"], ["queue", "serverless"], ["gateway", "serverless"]):
         project = folder / "-".join(variants)
         render(template, project, *variants)

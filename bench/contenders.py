@@ -77,7 +77,7 @@ def kill(worker: "subprocess.Popen[bytes]") -> None:
     worker.wait()
 
 
-def ours(commands: Path, name: str, database: str, at_once: int) -> Contender:
+def ours(commands: Path, name: str, database: str, at_once: int, no_ops: int) -> Contender:
     script = [commands / "python", ENGINES / "ours.py"]
     variables = {
         "QUEUE__DATABASE_URL": database,
@@ -86,24 +86,26 @@ def ours(commands: Path, name: str, database: str, at_once: int) -> Contender:
         "QUEUE__MAX_TAKEOVERS": "100",
         "BUDGET__TOKENS_PER_DAY": "100000000000",
     }
-    return Contender(name, [*script, "submit"], [*script, "work"], variables, no_ops=1_000)
+    return Contender(name, [*script, "submit"], [*script, "work"], variables, no_ops)
 
 
-def taskiq(commands: Path, redis: str, at_once: int, *, told: bool) -> Contender:
+def taskiq(commands: Path, redis: str, at_once: int, no_ops: int, *, told: bool) -> Contender:
     work: list[str | Path] = [commands / "taskiq", "worker", "with_taskiq:broker", "--workers", "1"]
     work += ["--max-async-tasks", str(at_once), "--log-level", "ERROR"]
     submit: list[str | Path] = [commands / "python", ENGINES / "with_taskiq.py", "submit"]
-    return _on_redis("taskiq, Redis stream", submit, work, redis, told=told)
+    return _on_redis("taskiq, Redis stream", submit, work, redis, no_ops, told=told)
 
 
-def celery(commands: Path, redis: str, at_once: int, *, told: bool) -> Contender:
+def celery(commands: Path, redis: str, at_once: int, no_ops: int, *, told: bool) -> Contender:
     work: list[str | Path] = [commands / "celery", "-A", "with_celery", "worker", "--loglevel", "ERROR"]
     work += ["--concurrency", str(at_once), "--without-gossip", "--without-mingle"]
     submit: list[str | Path] = [commands / "python", ENGINES / "with_celery.py", "submit"]
-    return _on_redis("Celery, Redis", submit, work, redis, told=told)
+    return _on_redis("Celery, Redis", submit, work, redis, no_ops, told=told)
 
 
-def _on_redis(name: str, submit: list[str | Path], work: list[str | Path], redis: str, *, told: bool) -> Contender:
+def _on_redis(
+    name: str, submit: list[str | Path], work: list[str | Path], redis: str, no_ops: int, *, told: bool
+) -> Contender:
     variables = {"REDIS_URL": f"{redis}/{next(_numbers)}"}
     if told:
         return Contender(
@@ -112,4 +114,4 @@ def _on_redis(name: str, submit: list[str | Path], work: list[str | Path], redis
             work,
             {**variables, "PATIENCE_SECONDS": PATIENCE_SECONDS},
         )
-    return Contender(name, submit, work, variables, no_ops=5_000)
+    return Contender(name, submit, work, variables, no_ops)

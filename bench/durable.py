@@ -11,24 +11,28 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from contenders import OTHERS, Contender, celery, kill, ours, taskiq
 from first_answer import free_port
-from gateway import process
+from servers import process
+from sizes import Size
 from timing import environment, render, row
 
-WORKERS, AT_ONCE = 2, 8  # processes, and tasks in each of them
-KILLED_WORKERS, KILLS, EVERY_SECONDS = 3, 6, 2.0
+AT_ONCE = 8  # tasks in each worker
+EASIER = 5  # the others' no-ops are so many times as many, or they would be over at once
+KILLED_WORKERS, EVERY_SECONDS = 3, 2.0
 TASKS, TASK_SECONDS = 300, "0.5"
 WAIT_SECONDS = 45.0  # after the last kill
 
 
-def measure(template: Path, folder: Path) -> None:
+def measure(template: Path, folder: Path, size: Size) -> dict[str, Any]:
     project = folder / "durable"
     render(template, project, "queue")
     mine = environment(project / ".venv", "--constraint", project / "requirements.lock", project)
-    theirs = environment(folder / "others", *OTHERS)
+    theirs = environment(folder / "others", *OTHERS) if size.peers else mine
     with ExitStack() as stack:
         port = free_port()
         server = ("redis-server", "--port", str(port), "--save", "", "--appendonly", "no")
@@ -38,28 +42,35 @@ def measure(template: Path, folder: Path) -> None:
 
         def contenders() -> list[Contender]:
             """Each on a store of its own."""
+            sqlite, postgres_ = f"sqlite:///{folder / f'tasks-{time.time_ns()}.sqlite3'}", databases()
             return [
-                ours(mine, "ours, SQLite", f"sqlite:///{folder / f'tasks-{time.time_ns()}.sqlite3'}", AT_ONCE),
-                ours(mine, "ours, PostgreSQL", databases.pop(), AT_ONCE),
-                *(make(theirs, redis, AT_ONCE, told=told) for make in (taskiq, celery) for told in (False, True)),
+                ours(mine, "ours, SQLite", sqlite, AT_ONCE, size.no_ops),
+                ours(mine, "ours, PostgreSQL", postgres_, AT_ONCE, size.no_ops),
+                *(
+                    make(theirs, redis, AT_ONCE, size.no_ops * EASIER, told=told)
+                    for make in ((taskiq, celery) if size.peers else ())
+                    for told in (False, True)
+                ),
             ]
 
-        rates = {one.name: speed(one, folder_for(folder)) for one in contenders() if one.no_ops}
-        for name, rate in rates.items():
-            if name.startswith("ours"):
-                shares = (f"{rate / other:.2f} of {theirs}" for theirs, other in rates.items() if theirs[:4] != "ours")
-                row(f"  {name}, tasks a second", "", ", ".join(shares))
-        print(
-            f"  {KILLED_WORKERS} workers, one SIGKILLed every {EVERY_SECONDS:g} s, {TASKS} tasks of {TASK_SECONDS} s:"
-        )
-        for one in contenders():
-            survive(one, folder_for(folder))
+        rates: dict[str, list[tuple[int, float]]] = {}
+        for workers in size.workers:
+            for one in contenders():
+                if one.no_ops:
+                    rates.setdefault(one.name, []).append((workers, speed(one, folder_for(folder), workers)))
+        if size.kills:
+            told = f"{KILLED_WORKERS} workers, one SIGKILLed every {EVERY_SECONDS:g} s"
+            print(f"  {told}, {TASKS} tasks of {TASK_SECONDS} s:")
+            for one in contenders():
+                survive(one, folder_for(folder), size.kills)
+    plot = {"title": "Tasks a second", "across": "workers", "unit": "/s", "series": rates}
+    return {"lines": {"tasks": plot}}
 
 
-def speed(contender: Contender, folder: Path) -> float:
+def speed(contender: Contender, folder: Path, workers: int) -> float:
     """Tasks a second, from the first one's end to the last one's."""
     took = contender.submits(folder, contender.no_ops, "0")
-    with contender.workers(folder, WORKERS):
+    with contender.workers(folder, workers):
         ended = until(lambda: times(folder, "ends"), lambda seen: len(seen) == contender.no_ops, seconds=120)
     if len(ended) < 2:
         raise RuntimeError(f"{contender.name} did nothing:\n{(folder / 'workers.log').read_text()[-2_000:]}")
@@ -68,16 +79,20 @@ def speed(contender: Contender, folder: Path) -> float:
     cuts = statistics.quantiles(took, n=100)
     note = f"submission {cuts[49]:.1f} ms median, {cuts[98]:.1f} ms p99"
     missing = contender.no_ops - len(ends)
-    row(f"{contender.name}, no-ops", f"{rate:.0f} /s", note + (f", {missing} not done" if missing else ""))
+    row(
+        f"{contender.name}, {workers} workers, no-ops",
+        f"{rate:.0f} /s",
+        note + (f", {missing} not done" if missing else ""),
+    )
     return rate
 
 
-def survive(contender: Contender, folder: Path) -> None:
+def survive(contender: Contender, folder: Path, kills: int) -> None:
     """Which tasks are done, and how often, when workers are killed and replaced."""
     contender.submits(folder, TASKS, TASK_SECONDS)
     with contender.workers(folder, KILLED_WORKERS) as workers:
         until(lambda: times(folder, "begins"), bool, seconds=60)
-        for _ in range(KILLS):
+        for _ in range(kills):
             time.sleep(EVERY_SECONDS)
             kill(workers.pop(0))
             workers.append(contender.start(folder))
@@ -120,9 +135,17 @@ def folder_for(folder: Path) -> Path:
     return fresh
 
 
+def _another(server: "subprocess.Popen[str]") -> str:
+    assert server.stdin
+    assert server.stdout
+    server.stdin.write("\n")
+    server.stdin.flush()
+    return server.stdout.readline().strip() or sys.exit("PostgreSQL did not start.")
+
+
 @contextmanager
-def postgres(project: Path, commands: Path) -> Iterator[list[str]]:
-    """Addresses of two empty databases, of a server that lives as long."""
+def postgres(project: Path, commands: Path) -> Iterator[Callable[[], str]]:
+    """Gives the address of an empty database for each call, of a server that lives as long."""
     script = Path(__file__).parent / "engines" / "postgres_server.py"
     server = subprocess.Popen(
         [commands / "python", script, project / "tests"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -130,10 +153,7 @@ def postgres(project: Path, commands: Path) -> Iterator[list[str]]:
     assert server.stdin
     assert server.stdout
     try:
-        addresses = server.stdout.readline().split()
-        if not addresses:
-            sys.exit("PostgreSQL did not start.")
-        yield addresses
+        yield partial(_another, server)
     finally:
         server.stdin.close()
         server.wait()

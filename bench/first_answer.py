@@ -8,10 +8,11 @@ import subprocess
 import time
 from pathlib import Path
 
+from sizes import Size
 from timing import row
 
 
-def measure(template: Path, folder: Path) -> None:
+def measure(template: Path, folder: Path, _: Size) -> None:
     cache = folder / "cache"
     for state, limit in (("cold", 60), ("warm", 15)):
         clone = folder / f"clone-{state}"

@@ -1,135 +1,119 @@
-"""Requests a second of one gateway process with everything on, beside a bare endpoint with the same agent.
+"""One gateway process with everything on, beside the endpoints that people would use instead.
 
-Both are CPU-bound: the model server answers at once. Rounds alternate, so that a busy machine slows both.
+All are CPU-bound: the model answers at once. Rounds alternate, so that a busy machine slows all of them.
 """
 
-import asyncio
-import hashlib
-import json
-import os
-import statistics
 import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
+from typing import Any
 
-from first_answer import free_port
-from load import Load, round_of
-from timing import environment, render, row
+from endpoints import BARE, KEY, OURS, Endpoint, all_of, model_server, redis_server, versions
+from load import load
+from servers import cpu_seconds, memory_mib
+from sizes import Size
+from timing import children_cpu, environment, render, row
 
-HERE = Path(__file__).parent
-ROUNDS, SECONDS, CONNECTIONS = 5, 6.0, 16
-KEY = "bench-key-that-guards-nothing"
-SETTINGS = {
-    "MODEL__PRIMARY": "openai-chat:instant",
-    "MODEL__API_KEY": "none",
-    "STATE_URL": "memory://",
-    "AUTH__KEYS": json.dumps(
-        {"bench": {"hash": f"sha256:{hashlib.sha256(KEY.encode()).hexdigest()}", "tenant": "bench"}}
-    ),
-    # Counted, but never reached.
-    "LIMITS__REQUESTS_PER_MINUTE": "100000000",
-    "BUDGET__TOKENS_PER_DAY": "100000000000",
-    "BUDGET__USD_PER_DAY": "1000000",
-}
+IMPORTS = "import fastapi, pydantic_ai.models.openai, pydantic_ai.providers.openai, uvicorn"
+WARM_UP = 50  # requests
+Figures = dict[str, Any]
 
 
-@dataclass
-class Server:
-    """One of the two that are compared."""
-
-    name: str
-    port: int
-    pid: int
-    rounds: list[Load] = field(default_factory=list)
-    cpu_ms: list[float] = field(default_factory=list)  # a request, by round
-
-    def measure(self, number: int) -> None:
-        before = cpu_seconds(self.pid)
-        load = asyncio.run(round_of(self.port, request(number), SECONDS, CONNECTIONS))
-        if number:  # the first round warms up
-            self.rounds.append(load)
-            self.cpu_ms.append((cpu_seconds(self.pid) - before) / load.count * 1_000)
-
-    def report(self) -> None:
-        figures = {
-            name: statistics.median(getattr(load, name) for load in self.rounds) for name in ("p50_ms", "p99_ms")
-        }
-        failed = sum(load.failed for load in self.rounds)
-        cpu = statistics.median(self.cpu_ms)
-        rate = statistics.median(load.per_second for load in self.rounds)
-        latency = f"{figures['p50_ms']:.0f} ms median, {figures['p99_ms']:.0f} ms p99"
-        row(self.name, f"{rate:.0f} /s", f"{cpu:.1f} ms CPU, {latency}, {failed} failed")
-
-
-def measure(template: Path, folder: Path) -> None:
+def measure(template: Path, folder: Path, size: Size) -> Figures:
     project = folder / "gateway"
     render(template, project, "gateway")
     commands = environment(project / ".venv", "--constraint", project / "requirements.lock", project)
-    upstream, bare, service = free_port(), free_port(), free_port()
-    address = f"http://127.0.0.1:{upstream}/v1"
-    settings = SETTINGS | {"MODEL__BASE_URL": address, "PORT": str(service)}
     with ExitStack() as stack:
-        start = stack.enter_context
-        start(process(folder, "upstream", sys.executable, HERE / "upstream.py", str(upstream)))
-        its = start(process(folder, "bare", commands / "python", HERE / "bare.py", str(bare), UPSTREAM=address))
-        ours = start(process(folder, "service", commands / "my-agent", "serve", **settings))
-        wait_for(f"http://127.0.0.1:{bare}/docs")
-        wait_for(f"http://127.0.0.1:{service}/readyz")
-        one = Server("bare FastAPI + pydantic-ai", bare, its.pid)
-        other = Server("gateway: auth, limits, budget, logs, metrics, guard", service, ours.pid)
-        for number in range(ROUNDS + 1):
-            one.measure(number)
-            other.measure(number)
-    one.report()
-    other.report()
-    shares = [mine.per_second / his.per_second for mine, his in zip(other.rounds, one.rounds, strict=True)]
-    spread = f"{min(shares):.2f} to {max(shares):.2f} (to reach: 0.85)"
-    row("  the gateway's share of requests a second", f"{statistics.median(shares):.2f}", spread)
-    by_cpu = statistics.median(one.cpu_ms) / statistics.median(other.cpu_ms)
-    row("  the same by CPU a request", f"{by_cpu:.2f}", "the steadier figure on a busy machine")
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time that a process has used (proc(5): fields 14 and 15 of its stat, in clock ticks)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def request(number: int) -> bytes:
-    body = json.dumps({"input": f"What is the news of day {number}?"}).encode()
-    head = f"POST /v1/runs HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nAuthorization: Bearer {KEY}\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-
-
-@contextmanager
-def process(folder: Path, name: str, *command: str | Path, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """A server that writes into a file and is stopped at the end."""
-    kept = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
-    with (folder / f"{name}.log").open("wb") as log:
-        server = subprocess.Popen(
-            command, cwd=folder, env=kept | variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        upstream = stack.enter_context(model_server(folder, project))
+        redis = stack.enter_context(redis_server(folder))[0] if size.peers else ""
+        endpoints = all_of(project, folder, upstream, redis, peers=size.peers)
+        figures: Figures = {one.slug: {"name": one.name, "versions": versions(_commands(one))} for one in endpoints}
+        for _ in range(size.starts):
+            for one in endpoints:
+                _start(one, folder, figures[one.slug])
+        imports = [_import(commands) for _ in range(size.starts)]
+        pids = {one.slug: stack.enter_context(one.started(folder)).pid for one in endpoints}
+        for one in endpoints:
+            _warm_up(one)
+        for connections in size.connections:
+            for number in range(size.rounds):
+                for one in endpoints[number % len(endpoints) :] + endpoints[: number % len(endpoints)]:
+                    _round(one, pids[one.slug], size.seconds, connections, figures[one.slug])
+            _report(endpoints, figures, connections)
+        for one in endpoints:
+            figures[one.slug]["loaded_mib"] = memory_mib(pids[one.slug])
+        if size.soak_minutes:
+            for one in endpoints:
+                if one.slug in (OURS, BARE):
+                    figures[one.slug]["soak_mib"] = _soak(one, pids[one.slug], size.soak_minutes)
+    for one in endpoints if size.starts else []:
+        its = figures[one.slug]
+        memory = f"{median(its['rest_mib']):.0f} MiB at rest, {its['loaded_mib']:.0f} after load"
+        row(
+            f"{one.name}: to ready",
+            f"{median(its['ready_s']):.2f} s",
+            f"{median(its['ready_cpu_s']):.2f} s CPU, {memory}",
         )
-        try:
-            yield server
-        except BaseException:
-            print((folder / f"{name}.log").read_text()[-2_000:], file=sys.stderr)
-            raise
-        finally:
-            server.kill()
-            server.wait()
+    return {"endpoints": figures, "imports_cpu_s": imports}
 
 
-def wait_for(address: str) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(address, timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError(f"{address} did not answer within 60 s")
+def _commands(one: Endpoint) -> Path:
+    return Path(one.command[0]).parent
+
+
+def _start(one: Endpoint, folder: Path, its: Figures) -> None:
+    began = time.perf_counter()
+    with one.started(folder) as server:
+        its.setdefault("ready_s", []).append(time.perf_counter() - began)
+        its.setdefault("ready_cpu_s", []).append(cpu_seconds(server.pid))
+        its.setdefault("rest_mib", []).append(memory_mib(server.pid))
+
+
+def _import(commands: Path) -> float:
+    """CPU seconds of what even the bare endpoint imports."""
+    before = children_cpu()
+    subprocess.run([commands / "python", "-c", IMPORTS], check=True)
+    return children_cpu() - before
+
+
+def _warm_up(one: Endpoint) -> None:
+    gave = load(one.address, one.body, 60, 4, KEY, once=one.once, requests=WARM_UP)
+    if gave.failed:
+        raise RuntimeError(f"{one.name}: {gave.failed} of {gave.count} requests failed.")
+
+
+def _round(one: Endpoint, pid: int, seconds: float, connections: int, its: Figures) -> None:
+    before = cpu_seconds(pid)
+    gave = load(one.address, one.body, seconds, connections, KEY, once=one.once)
+    used = cpu_seconds(pid) - before
+    level = its.setdefault("levels", {}).setdefault(str(connections), defaultdict(list))
+    level["per_second"].append(gave.per_second)
+    level["p50_ms"].append(gave.p50_ms)
+    level["p99_ms"].append(gave.p99_ms)
+    level["cpu_ms"].append(1_000 * used / gave.count)
+    level["failed"].append(gave.failed)
+
+
+def _soak(one: Endpoint, pid: int, minutes: float) -> list[float]:
+    """Memory after each minute of load."""
+    seen = []
+    for _ in range(max(2, round(minutes))):
+        load(one.address, one.body, 60, 16, KEY, once=one.once)
+        seen.append(memory_mib(pid))
+    return seen
+
+
+def _report(endpoints: list[Endpoint], figures: Figures, connections: int) -> None:
+    print(f"  at {connections} connections, medians:")
+    bare = figures[BARE]["levels"][str(connections)]["per_second"]
+    for one in endpoints:
+        level = figures[one.slug]["levels"][str(connections)]
+        shares = [mine / its for mine, its in zip(level["per_second"], bare, strict=True)]
+        share = f"{median(shares):.2f} of bare ({min(shares):.2f} to {max(shares):.2f})"
+        latency = f"p50 {median(level['p50_ms']):.1f} ms, p99 {median(level['p99_ms']):.1f} ms"
+        failed = f", {sum(level['failed'])} failed" if sum(level["failed"]) else ""
+        rate = f"{median(level['per_second']):.0f} /s"
+        row(f"  {one.name}", rate, f"{share}, {median(level['cpu_ms']):.2f} ms CPU, {latency}{failed}")

@@ -1,9 +1,17 @@
-"""Load on one address: as many requests as fit into some seconds, over a few kept connections."""
+"""Load on one address, by wrk: as many requests as fit into some seconds, over a few kept connections."""
 
-import asyncio
-import statistics
-import time
+import json
+import os
+import subprocess
 from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from servers import OTHERS, inherited
+
+SCRIPT = Path(__file__).with_name("load.lua")
+LONGEST_SILENCE_SECONDS = 30
+_runs = count()
 
 
 @dataclass
@@ -11,34 +19,57 @@ class Load:
     """What a round gave."""
 
     count: int
-    per_second: float
+    seconds: float
     p50_ms: float
     p99_ms: float
     failed: int
 
-
-async def connection(port: int, request: bytes, until: float, times: list[float]) -> int:
-    """Send a request after another until the time is up; gives how many were not answered with 200."""
-    failed = 0
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        while (started := time.perf_counter()) < until:
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-            await reader.readexactly(int(length.split(b":")[1]))
-            times.append(time.perf_counter() - started)
-            failed += not head.startswith(b"HTTP/1.1 200")
-    finally:
-        writer.close()
-    return failed
+    @property
+    def per_second(self) -> float:
+        return self.count / self.seconds
 
 
-async def round_of(port: int, request: bytes, seconds: float, connections: int) -> Load:
-    times: list[float] = []
-    started = time.perf_counter()
-    until = started + seconds
-    failed = sum(await asyncio.gather(*(connection(port, request, until, times) for _ in range(connections))))
-    taken = time.perf_counter() - started
-    quantiles = statistics.quantiles(times, n=100)
-    return Load(len(times), len(times) / taken, quantiles[49] * 1_000, quantiles[98] * 1_000, failed)
+def load(
+    address: str,
+    body: str | None,
+    seconds: float,
+    connections: int,
+    key: str = "none",
+    *,
+    once: bool = False,
+    keys: int | None = None,
+    requests: int | None = None,
+) -> Load:
+    """Posts `body` all the time; `%d` in it becomes a number that no other request has. At least one is answered.
+
+    Args:
+        address: with the path.
+        body: the JSON to post; None for a GET.
+        seconds: how long at most; whole seconds, as wrk has it. Longer, if nothing was answered until then.
+        connections: how many at once.
+        key: sent as `Authorization: Bearer`.
+        once: whether each request has an `Idempotency-Key` of its own.
+        keys: if set, `key-0` up to so many take turns.
+        requests: if set, how many at most.
+    """
+    options = {"BODY": body, "KEYS": keys, "REQUESTS": requests, "IDEMPOTENT": once or None}
+    variables = {name: str(value) for name, value in options.items() if value is not None}
+    variables |= {"KEY": key, "RUN": f"{os.getpid()}-{next(_runs)}"}
+    command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{max(1, round(seconds))}s"]
+    command += ["--timeout", "30s", "--script", str(SCRIPT), address]
+    done = subprocess.run(
+        command,
+        env=inherited() | variables,
+        preexec_fn=lambda: os.sched_setaffinity(0, OTHERS),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0 or "{" not in done.stdout:
+        raise RuntimeError(f"wrk failed:\n{done.stdout}{done.stderr}")
+    gave = Load(**json.loads(done.stdout[done.stdout.index("{") :]))
+    if gave.count:
+        return gave
+    if seconds > LONGEST_SILENCE_SECONDS:
+        raise RuntimeError(f"{address} answered nothing in {seconds} s.")
+    return load(address, body, 2 * seconds, connections, key, once=once, keys=keys, requests=requests)

@@ -8,20 +8,27 @@ from collections.abc import Collection
 from pathlib import Path
 
 from contenders import OTHERS
+from endpoints import PACKAGES
+from sizes import Size
 from timing import UV
 
 # Programs by part, each with the Debian package that has it; every part needs git.
 PROGRAMS = {
     "first_answer": {"make": "make"},
     "cold_start": {"make": "make"},
+    "gateway": {"wrk": "wrk", "redis-server": "redis-server"},
+    "growth": {"wrk": "wrk"},
+    "replicas": {"wrk": "wrk", "redis-server": "redis-server", "redis-cli": "redis-tools", "haproxy": "haproxy"},
     "queue": {"redis-server": "redis-server", "initdb": "postgresql"},
 }
+# Parts that read CPU times and memory from /proc.
+LINUX_ONLY = {"gateway", "streams", "growth", "replicas"}
 # Folders (below /) that Debian keeps off PATH.
 FOLDERS = "usr/lib/postgresql/*/bin"
 
 
-def missing(parts: Collection[str]) -> list[str]:
-    """A sentence for each thing that these parts need and that is not here."""
+def missing(parts: Collection[str], size: Size) -> list[str]:
+    """A sentence for each thing that these parts of this size need and that is not here."""
     programs = {"git": "git"}
     for part in parts:
         programs |= PROGRAMS.get(part, {})
@@ -30,10 +37,14 @@ def missing(parts: Collection[str]) -> list[str]:
         for name, package in programs.items()
         if not found(name)
     ]
-    if "gateway" in parts and platform.system() != "Linux":
-        problems.append("The gateway's part reads CPU times from /proc, which only Linux has.")
-    if "queue" in parts and not installable(*OTHERS):
-        problems.append(f"The package index does not have all of these: {', '.join(OTHERS)}.")
+    if LINUX_ONLY & set(parts) and platform.system() != "Linux":
+        problems.append("CPU times and memory are read from /proc, which only Linux has.")
+    wanted = [OTHERS] * ("queue" in parts) + [*PACKAGES.values()] * ("gateway" in parts) if size.peers else []
+    problems += [
+        f"The package index does not have all of these: {', '.join(packages)}."
+        for packages in wanted
+        if not installable(*packages)
+    ]
     return problems
 
 

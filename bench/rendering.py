@@ -4,6 +4,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+from sizes import Size
 from timing import COPIER, environment, row, run, timed
 
 # Pinned, so that a ratio of today can be compared with one of tomorrow. Each gets its own throwaway environment.
@@ -20,7 +21,7 @@ OTHERS = {
 }
 
 
-def measure(template: Path, folder: Path) -> None:
+def measure(template: Path, folder: Path, _: Size) -> None:
     constraint = template / "requirements.lock"
     commands = environment(folder / "copier", "--constraint", constraint, *COPIER)
     target = folder / "service"

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from sizes import Size
 from timing import UV, render, row, run
 
 # Lines under src/ at most; None where no limit is set.
@@ -19,7 +20,7 @@ NAMES, LONGEST = 16, 210
 ZIP_MB = 50  # of all variants; Lambda takes no larger one without a bucket
 
 
-def measure(template: Path, folder: Path) -> None:
+def measure(template: Path, folder: Path, _: Size) -> None:
     for variants, at_most in VARIANTS.items():
         project = folder / f"size-{'-'.join(variants)}"
         render(template, project, *variants)

@@ -14,7 +14,13 @@ COPIER = ("copier", "copier-template-extensions")
 UV = Path(sys.executable).with_name("uv")
 
 
+FAILURE_BYTES = 2_000  # of a log, shown when a program fails
+
+rows: list[tuple[str, str, str]] = []  # all that was said so far
+
+
 def row(what: str, figure: str, note: str = "") -> None:
+    rows.append((what, figure, note))
     print(f"  {what:<52} {figure:>12}  {note}".rstrip(), flush=True)
 
 
@@ -32,12 +38,17 @@ def timed(prepare: Callable[[], object], command: list[str | Path], times: int =
     walls, processors = [], []
     for _ in range(times + 1):
         prepare()
-        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        before, started = children_cpu(), time.perf_counter()
         run(*command)
         walls.append(time.perf_counter() - started)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        processors.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        processors.append(children_cpu() - before)
     return statistics.median(walls[1:]), statistics.median(processors[1:])
+
+
+def children_cpu() -> float:
+    """CPU seconds that ended children of this process have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def environment(folder: Path, *packages: str | Path) -> Path:

@@ -12,8 +12,8 @@ from marks import mark, say
 from my_agent.agent import offline
 from my_agent.cli.main import main
 from my_agent.config.loading import load
-from my_agent.queue.dbos.database import Database
-from my_agent.queue.dbos.tasks import Tasks
+from my_agent.queue.dbos import schema
+from my_agent.queue.dbos.opening import connected, database_of
 from my_agent.queue.records import TaskRequest
 from my_agent.telemetry.audit import Audit
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, UserPromptPart
@@ -34,14 +34,13 @@ def waiting_model() -> FunctionModel:
 
 async def submit(count: int, seconds: str) -> None:
     settings = load()
-    database = Database(settings.queue.database_url.get_secret_value())
-    database.prepare()
-    tasks = Tasks(settings, database, Audit(stream=io.StringIO()))
+    schema.migrate(database_of(settings))
     took = []
-    for number in range(count):
-        started = time.perf_counter()
-        await tasks.submit(TaskRequest(input=f"{number} {seconds}"), tenant="bench", actor="bench")
-        took.append(time.perf_counter() - started)
+    async with connected(settings, Audit(stream=io.StringIO())) as tasks:
+        for number in range(count):
+            started = time.perf_counter()
+            await tasks.submit(TaskRequest(input=f"{number} {seconds}"), tenant="bench", actor="bench")
+            took.append(time.perf_counter() - started)
     say(took)
 
 

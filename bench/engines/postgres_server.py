@@ -1,4 +1,4 @@
-"""The PostgreSQL that a rendered project's tests start, until the input ends; prints two databases' addresses."""
+"""The PostgreSQL of a rendered project's tests, until the input ends; a line of it gets a new database's address."""
 
 import sys
 
@@ -7,7 +7,7 @@ from support.postgres import Postgres
 
 server = Postgres()
 try:
-    print(server.new_database(), server.new_database(), flush=True)
-    sys.stdin.read()
+    for _ in sys.stdin:
+        print(server.new_database(), flush=True)
 finally:
     server.remove()
