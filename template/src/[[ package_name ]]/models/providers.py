@@ -46,9 +46,10 @@ def build(role: str, name: str, secrets: Secrets, outbound: Outbound) -> Model:
     model = infer_model(name, provider)
     if "pydantic_ai.models.openai" in sys.modules:  # otherwise its SDK may not be installed
         from .compatible import lenient
+        from .plain_bodies import plain
         from .responses import explaining
 
-        return lenient(explaining(model) if base_url else model, client)
+        return lenient(plain(explaining(model) if base_url else model), client)
     return model
 
 
