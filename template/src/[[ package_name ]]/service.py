@@ -8,10 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
-from opentelemetry.metrics import NoOpMeterProvider
-from pydantic_ai.models.instrumented import InstrumentationSettings
-
-from .agent.agent import agent
 from .config.secrets import Secrets
 from .config.settings import Settings
 from .guard import Guards
@@ -20,7 +16,7 @@ from .health import STORE, Health
 from .models.routing import Models
 from .runs.runner import Runner
 from .state import State, open_state
-from .telemetry import metrics, traces
+from .telemetry import metrics
 from .telemetry.audit import Audit
 
 _RETRY_SECONDS = 1.0
@@ -57,12 +53,6 @@ async def open_service(secrets: Secrets, audit_stream: TextIO | None = None) -> 
         stack.push_async_callback(outbound.aclose)
         models = Models(settings.model, secrets, outbound, guards)
         health = Health(state, guards, audit)
-        # Spans of the agent cost a tenth of a run, so they are made only if exported. Metrics: models/guarded.py.
-        agent.instrument = traces.exported() and InstrumentationSettings(
-            meter_provider=NoOpMeterProvider(),
-            include_content=settings.log_content,
-            include_model_request_parameters=False,
-        )
         for work in (secrets.keep_fresh(), _start(health, state)):
             stack.push_async_callback(_cancelled, asyncio.create_task(work))
         gc.freeze()  # else each pass of the collector looks at all libraries too: half a second for a megabyte of "[],"

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from pydantic_ai.messages import BaseToolReturnPart, ModelMessage, ModelRequest, ModelResponse, ToolCallPart
@@ -87,10 +88,25 @@ def _tokens(size: int, bytes_per_token: float) -> int:
 def _price(response: ModelResponse, name: str) -> Decimal | None:
     """US dollars, at the price of the model that the response names, or else of the configured model."""
     bare = RequestUsage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens)
+    provider = (response.provider_name, response.provider_url)
+    models = [model for model in (response.model_name, name.partition(":")[2]) if model and _is_known(model, *provider)]
     for usage in (response.usage, bare):  # details that contradict the counts have no price
-        for model in (response.model_name, name.partition(":")[2]):
+        for model in models:
             try:
                 return replace(response, model_name=model, usage=usage).cost().total_price
             except (LookupError, ValueError, AssertionError):
-                continue  # no price, or no name
+                continue  # no price
     return None
+
+
+@lru_cache(maxsize=256)  # genai-prices looks at all models of a provider before it knows that it has no such model
+def _is_known(model: str, provider: str | None, url: str | None) -> bool:
+    """Whether genai-prices knows the model."""
+    one = RequestUsage(input_tokens=1, output_tokens=1)
+    try:
+        ModelResponse([], model_name=model, provider_name=provider, provider_url=url, usage=one).cost()
+    except LookupError:
+        return False
+    except (ValueError, AssertionError):
+        pass  # it has prices, but none for such a usage
+    return True

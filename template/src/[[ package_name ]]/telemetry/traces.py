@@ -30,6 +30,14 @@ def exported() -> bool:
     return bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
 
 
+def recorded() -> bool:
+    """Whether spans that are made now may be recorded. A parent in this process, left out by the sampler, decides it;
+    a parent elsewhere does not, since `OTEL_TRACES_SAMPLER` may ignore it.
+    """
+    parent = trace.get_current_span().get_span_context()
+    return exported() and (not parent.is_valid or parent.is_remote or parent.trace_flags.sampled)
+
+
 def ids() -> tuple[str, str] | None:
     """(trace id, span id) of the current span in hexadecimal; None outside a span."""
     context = trace.get_current_span().get_span_context()
