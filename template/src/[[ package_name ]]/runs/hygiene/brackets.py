@@ -116,10 +116,10 @@ class Brackets:
         begun = links.defined(text, at, final)
         if not begun:
             return None
-        label = folded(text[begun[0].start : begun[0].end])
+        label, colon = folded(text[begun[0].start : begun[0].end]), begun[0].end + 1
         found = links.definition(text, begun, final)
         if found and label in self._references.refused:
-            self._draft.edit(at, 0, "\\")
+            self._draft.edit(colon, 0, "\\")
         elif found:
             self._references.defined.add(label)
             if "`" in text[at : found.end]:
@@ -127,7 +127,7 @@ class Brackets:
             self.defuse(found.address)
             return min(found.end, len(text))
         elif self._becomes_address(begun[1], final):
-            self._draft.edit(at, 0, "\\")
+            self._draft.edit(colon, 0, "\\")
         return None
 
     def doubt_definition(self) -> None:
@@ -135,8 +135,8 @@ class Brackets:
         text, at = self._draft.text, self._draft.at
         begun = links.defined(text, at, final=True)
         label = folded(text[begun[0].start : begun[0].end]) if begun else ""
-        if label in self._references.refused:
-            self._draft.edit(at, 0, "\\")
+        if begun and label in self._references.refused:
+            self._draft.edit(begun[0].end + 1, 0, "\\")
         elif label:
             self._references.defined.add(label)
 

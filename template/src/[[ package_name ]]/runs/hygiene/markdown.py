@@ -30,11 +30,6 @@ class Markdown:
         self._line_end = ""  # of the line before
         self._doubt = False  # programs differ about the blocks from here on
 
-    @property
-    def may_define(self) -> bool:
-        """Whether a bracket can begin a definition."""
-        return self._inline is None or self._inline.defines
-
     def feed(self, text: str, *, final: bool = False) -> str:
         """What is decided now."""
         self._lines.add(text)

@@ -5,7 +5,6 @@ from typing import Protocol
 
 # What may be written differently, or comes right before it: tags, images, addresses.
 _STOP = re.compile(r"<(?=[A-Za-z/]|\Z)|!(?=\[|\Z)|\](?=[(:]|\Z)")
-_STOP_OR_BRACKET = re.compile(rf"\[|{_STOP.pattern}")
 # While more than this is undecided, the reader looks again only when a sixteenth is new: its time stays in proportion.
 _PATIENT_FROM = 4096
 _SHARE = 16
@@ -17,10 +16,6 @@ class Reader(Protocol):
     @property
     def taken(self) -> int:
         """Of so many characters it has decided what is written."""
-
-    @property
-    def may_define(self) -> bool:
-        """Whether a bracket can begin a definition."""
 
     def feed(self, text: str, *, final: bool = False) -> str:
         """What is decided now."""
@@ -40,7 +35,7 @@ class Markup:
 
     def work(self, text: str) -> int:
         """How many characters would be read if this came next."""
-        if not self._stopped and not _STOP_OR_BRACKET.search(text):
+        if not self._stopped and not _STOP.search(text):
             return 0
         return self._given - self._reader.taken + self._size + len(text)
 
@@ -71,7 +66,7 @@ class Markup:
     def _unchanged(self) -> str:
         """What comes before the next place where something may be written differently."""
         text = "".join(self._unsent)
-        stop = (_STOP_OR_BRACKET if self._new or self._reader.may_define else _STOP).search(text)
+        stop = _STOP.search(text)
         self._stopped = stop is not None
         end = stop.start() if stop else len(text)
         self._unsent = [text[end:]]

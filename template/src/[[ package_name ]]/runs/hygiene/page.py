@@ -7,8 +7,6 @@ from .inline import Inline
 class Page:
     """Reads a text that comes in pieces; `taken` is how many of its characters have been decided on."""
 
-    may_define = False
-
     def __init__(self) -> None:
         self.taken = 0
         self._out: list[str] = []
