@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 import httpx2
 
@@ -18,6 +19,7 @@ class Exchange:
     """One request and its response, updated while bytes arrive."""
 
     received: int = 0
+    streamed: bool = False  # whether it is a stream, even if none was asked for
     done: bool = False  # the end mark has arrived
 
 
@@ -39,8 +41,17 @@ def watched(response: httpx2.Response) -> httpx2.Response:
     """`response`, recorded in the current exchange if there is one."""
     seen = _current.get()
     if seen and response.is_success and isinstance(response.stream, httpx2.AsyncByteStream):
+        seen.streamed = response.headers.get("content-type", "").startswith("text/event-stream")
         response.stream = _Watched(response.stream, seen)
     return response
+
+
+def record_boto3(response_dict: dict[str, Any], **_: object) -> None:
+    """Records a response of boto3; for its event `before-parse`."""
+    if seen := _current.get():
+        body = response_dict["body"]
+        seen.streamed = not isinstance(body, bytes)
+        seen.received += len(body) if isinstance(body, bytes) else 1  # the SDK reads a stream later
 
 
 class _Watched(httpx2.AsyncByteStream):

@@ -11,6 +11,7 @@ from pydantic_ai.providers import Provider, infer_provider_class
 
 from ..config.secrets import Secrets
 from ..config.settings import Settings
+from ..guard.exchange import record_boto3
 from ..guard.outbound import Outbound
 
 
@@ -57,6 +58,7 @@ def _bedrock() -> Provider[Any]:
     os.environ.setdefault("AWS_MAX_ATTEMPTS", "1")
     region = os.environ.get("AWS_REGION")  # boto3 itself reads only AWS_DEFAULT_REGION
     made: Provider[Any] = infer_provider_class("bedrock")(region_name=region)  # type: ignore[call-arg]
+    made.client.meta.events.register("before-parse.bedrock-runtime", record_boto3)
     return made
 
 

@@ -68,7 +68,8 @@ def bytes_of(parts: Sequence[Any]) -> int:
 
 def _text(part: Any) -> str:
     if isinstance(part, ToolCallPart):
-        return part.tool_name + part.args_as_json_str()
+        args = part.args if isinstance(part.args, str) else json.dumps(part.args, ensure_ascii=False)
+        return f"{part.tool_name}{args}"
     if isinstance(part, BaseToolReturnPart):
         return part.model_response_str()
     content = getattr(part, "content", None)
@@ -89,7 +90,8 @@ def _price(response: ModelResponse, name: str) -> Decimal | None:
     """US dollars, at the price of the model that the response names, or else of the configured model."""
     bare = RequestUsage(input_tokens=response.usage.input_tokens, output_tokens=response.usage.output_tokens)
     provider = (response.provider_name, response.provider_url)
-    models = [model for model in (response.model_name, name.partition(":")[2]) if model and _is_known(model, *provider)]
+    named = (response.model_name, name.partition(":")[2])
+    models = [model for model in named if isinstance(model, str) and model and _is_known(model, *provider)]
     for usage in (response.usage, bare):  # details that contradict the counts have no price
         for model in models:
             try:
