@@ -14,7 +14,8 @@ IMPORT_ALL = """
 import importlib, importlib.util, pkgutil, sys
 package = importlib.import_module(sys.argv[1])
 # Imported where the provider's SDK is installed.
-needs = dict.fromkeys((f"{package.__name__}.models.{name}" for name in ("compatible", "responses")), "openai")
+names = ("compatible", "plain_bodies", "responses")
+needs = dict.fromkeys((f"{package.__name__}.models.{name}" for name in names), "openai")
 for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
     if importlib.util.find_spec(needs.get(module.name, "sys")):
         importlib.import_module(module.name)
