@@ -88,7 +88,8 @@ class Client(Redis):
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         await _close(self.connection_pool)
-        await asyncio.gather(*self._later)
+        while self._later:
+            await asyncio.gather(*self._later)
         if isinstance(self.connection_pool, Primary):
             await self.connection_pool.sentinel_manager.aclose()
 
