@@ -22,6 +22,12 @@ TITLES = {
 }
 
 
+SHOWN = (
+    *("fastapi", "starlette", "uvicorn", "httpx", "httpx2", "openai", "pydantic-ai-slim", "langgraph", "langchain"),
+    *("langchain-openai", "openai-agents", "litellm"),
+)
+
+
 def draw(folder: Path) -> None:
     """Writes `figures.md` and the SVG files beside the JSON files."""
     parts = {name: json.loads(path.read_text()) for name in TITLES if (path := folder / f"{name}.json").exists()}
@@ -38,6 +44,8 @@ def draw(folder: Path) -> None:
         text += [""]
     for name, part in parts.items():
         text += [f"## {TITLES[name]}", "", conditions(name, part), ""]
+        text += [f"- {one['name']}: {versions(one['versions'])}" for one in part.get("endpoints", {}).values()]
+        text += [""] if "endpoints" in part else []
         text += [f"![{title}]({file})\n" for title, file in drawn(folder, name, part)]
         text += [
             "| | | |",
@@ -59,6 +67,11 @@ def row_of(goal: Goal) -> str:
 def conditions(name: str, part: dict[str, Any]) -> str:
     command = f"`make bench ONLY={name} SIZE={part['size']}`"
     return f"{command}, {part['date']}, Python {part['python']}, {part['machine']}."
+
+
+def versions(installed: dict[str, str]) -> str:
+    """Those of the packages that make the difference."""
+    return ", ".join(f"{name} {installed[name]}" for name in SHOWN if name in installed)
 
 
 def cell(text: str) -> str:
