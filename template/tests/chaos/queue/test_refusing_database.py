@@ -104,6 +104,7 @@ async def _all_end_while_the_database_refuses(fleet: Fleet, row: Row, refusing: 
     assert {view.status for view in ended} == {"completed"}
     assert sum(view.takeovers for view in ended) == 0
     assert paid_again == 0
+    assert "The tool said" not in worker.output, "a refused statement is logged without its parameters"
     assert counted <= recorded, "no outcome is counted before it is recorded"
     assert ready == 503, "a worker that can record nothing is not ready"
 

@@ -97,12 +97,13 @@ def _engine(url: str, connections: int) -> sa.Engine:
             pool_size=connections,
             max_overflow=0,
             pool_pre_ping=True,
+            hide_parameters=True,  # DBOS logs refusals, and a parameter may be a prompt or an answer
             connect_args={"connect_timeout": 5, "application_name": NAME},
         )
         sa.event.listen(engine, "connect", _settle_postgres)
         sa.event.listen(engine, "begin", _settle_pooled)
         return engine
-    engine = sa.create_engine(parsed, pool_size=connections, max_overflow=0)
+    engine = sa.create_engine(parsed, pool_size=connections, max_overflow=0, hide_parameters=True)
     sa.event.listen(engine, "connect", _settle_sqlite)
     return engine
 
