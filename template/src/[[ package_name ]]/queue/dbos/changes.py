@@ -23,7 +23,7 @@ def write(database: Database) -> bool:
     tables = ", ".join(f"'{database.schema}{table}'" for table in (TABLE, *_CONTENTS))
     allowed = (
         f"(SELECT bool_and(has_table_privilege(name, needed)) FROM unnest(ARRAY[{tables}]) AS name,"  # noqa: S608
-        " unnest(ARRAY['INSERT', 'UPDATE', 'DELETE']) AS needed)"
+        " unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed)"
     )
     with database.turn, database.engine.begin() as connection:
         written = connection.execute(
