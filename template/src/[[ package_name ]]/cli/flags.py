@@ -1,13 +1,13 @@
 """`flags`: switches that all replicas follow."""
 
 import asyncio
-import os
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 import typer
 
+from ..config.settings import Settings
 from ..guard import Guards
 from ..runs.flags import NAMES, Flags
 from ..state import open_state
@@ -25,7 +25,7 @@ def flags_list() -> None:
         for name, meaning in NAMES.items():
             typer.echo(f"{name}={await chosen.get(name)}  # {meaning}")
 
-    _with_flags(read)
+    _with_flags(settings(), read)
 
 
 @flags_app.command("set")
@@ -37,14 +37,14 @@ def flags_set(name: str, value: str) -> None:
     async def write(chosen: Flags) -> None:
         await chosen.set(name, value)
 
-    with trail(os.environ.get("AUDIT_FILE")) as audit:
-        _with_flags(write)
+    current = settings()
+    with trail(current.audit_file, required=current.audit_required) as audit:
+        _with_flags(current, write)
         audit.record("flag.set", actor=operator(), outcome="ok", flag=name, value=value)
     typer.echo(f"{name}={value}")
 
 
-def _with_flags(work: Callable[..., Awaitable[None]]) -> None:
-    current = settings()
+def _with_flags(current: Settings, work: Callable[..., Awaitable[None]]) -> None:
     url = current.state_url.get_secret_value()
     if url.startswith("memory:"):
         fail("Switches are in the state store. STATE_URL is memory://, which only one process sees; give redis://….", 2)

@@ -1,15 +1,15 @@
 """`keys`: API keys of clients."""
 
 import json
-import os
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
 from ..api.auth import fingerprint, new_key
+from ..config import loading
 from ..config.clients import ClientKey
-from .terminal import fail, operator, trail
+from .terminal import fail, operator, refuse, trail
 
 keys_app = typer.Typer(help="API keys of clients.", no_args_is_help=True)
 
@@ -30,7 +30,11 @@ def keys_new(
     except ValidationError as error:
         wrong = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
         fail(f"{wrong}. A tenant has up to 64 letters, digits, dots, dashes, underscores; a date is YYYY-MM-DD.", 2)
-    with trail(os.environ.get("AUDIT_FILE")) as audit:
+    try:
+        current = loading.partly("AUDIT_", "ENVIRONMENT")  # a service that lacks a key is not valid yet
+    except loading.SettingsError as error:
+        refuse(error)
+    with trail(current.audit_file, required=current.audit_required) as audit:
         audit.record("key.new", actor=operator(), outcome="ok", key=name)
     typer.echo(f"key (not shown again): {key}")
     typer.echo(f"add to AUTH__KEYS:     {json.dumps({name: entry.model_dump(exclude_defaults=True)})}")
