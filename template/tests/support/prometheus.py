@@ -21,7 +21,7 @@ FOLDER = Path(__file__).parents[2] / "deploy" / "observability"
 yaml = pytest.importorskip("yaml")
 
 _WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_SYNTAX = re.compile(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\b(by|on|group_left|without)\s*\([^)]*\)')
+_SYNTAX = re.compile(r'"[^"]*"|\{[^}]*\}|\[[^\]]*\]|\boffset \w+|\b(by|on|group_left|without)\s*\([^)]*\)')
 _OPERATORS = {"and", "or", "unless"}
 
 
