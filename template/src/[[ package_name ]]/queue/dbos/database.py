@@ -1,9 +1,11 @@
 """The queue's database: one bounded pool a process, for DBOS, the heartbeats and the figures."""
 
+import os
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,7 +22,7 @@ QUEUE = "tasks"
 BATCHES = "batches"  # a task that waits for hours and does nothing takes no place in the other queue
 
 _IDLE_MS = 60_000  # a frozen worker must not hold its locks for ever
-_POOLED = "pooled"  # in the notes of a connection
+_POOLED, _FILE = "pooled", "file"  # in the notes of a connection
 
 _NOW = {
     "sqlite": "CAST((julianday('now') - 2440587.5) * 86400.0 AS REAL)",
@@ -104,7 +106,9 @@ def _engine(url: str, connections: int) -> sa.Engine:
         sa.event.listen(engine, "begin", _settle_pooled)
         return engine
     engine = sa.create_engine(parsed, pool_size=connections, max_overflow=0, hide_parameters=True)
+    sa.event.listen(engine, "do_connect", _open_sqlite)
     sa.event.listen(engine, "connect", _settle_sqlite)
+    sa.event.listen(engine, "checkout", _same_file)
     return engine
 
 
@@ -126,6 +130,28 @@ def _settle_postgres(connection: Any, record: Any) -> None:
 def _settle_pooled(connection: sa.Connection) -> None:
     if pooled(connection) and connection.get_isolation_level() != "AUTOCOMMIT":
         connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {_IDLE_MS}")
+
+
+def _open_sqlite(dialect: sa.Dialect, record: Any, where: tuple[str], options: dict[str, Any]) -> Any:
+    """Opens the file that is there. By itself, SQLite would make an empty one in the place of one that is missing."""
+    connection = dialect.connect(f"{Path(where[0]).absolute().as_uri()}?mode=rw", **options, uri=True)
+    record.info[_FILE] = where[0], _identity(where[0])
+    return connection
+
+
+def _same_file(_: object, record: Any, __: object) -> None:
+    """A file that was deleted, moved or replaced, as a restore does, is open here and found by nobody else. What is
+    written there is lost."""
+    path, identity = record.info[_FILE]
+    if _identity(path) != identity:
+        raise sa.exc.DisconnectionError("the file is another one")
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    with suppress(OSError):
+        found = os.stat(path)
+        return found.st_dev, found.st_ino
+    return None
 
 
 def _settle_sqlite(connection: Any, _: object) -> None:
