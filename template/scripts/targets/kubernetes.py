@@ -12,7 +12,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from . import Revision, TargetError, Traffic, Unusable, local, prometheus, record
+from . import Revision, TargetError, Traffic, Unusable, kube_migration, local, prometheus, record
 from .kubectl import Kubectl
 
 
@@ -55,6 +55,7 @@ class Kubernetes:
             return str(state["main"])
         name = record.add(state, artifact, schema, note)
         self._write(state, token)
+        kube_migration.migrate(self._kubectl, artifact)
         # One pod is enough for a smoke call; `waiting` keeps it out of the Service.
         self._kubectl.patch("deployment", self._canary, self._template(artifact, name, "waiting", replicas=1))
         try:

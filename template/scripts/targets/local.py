@@ -13,9 +13,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from typing import TypeVar
 
 from . import TargetError, Unusable
 
+Found = TypeVar("Found")
 SMOKE = {"input": "Reply with the word ready."}
 ASK_REGISTRY = {"docker": ("docker", "manifest", "inspect"), "crane": ("crane", "digest")}
 ASK_LABELS = {
@@ -111,14 +113,15 @@ def run(url: str) -> str:
     return "" if isinstance(body, dict) and body.get("output") else "an answer without an output"
 
 
-def wait(what: str, look: Callable[[], object], seconds: float) -> None:
-    """Waits until `look` gives something true.
+def wait(what: str, look: Callable[[], Found], seconds: float) -> Found:
+    """Waits until `look` gives something true, and gives that.
 
     Raises:
         TargetError: it gave nothing in time.
     """
     end = time.monotonic() + seconds
-    while not look():
+    while not (found := look()):
         if time.monotonic() > end:
             raise TargetError(f"{what} not in {seconds:g} s")
         time.sleep(0.2)
+    return found

@@ -1,5 +1,6 @@
 """A Kubernetes API without a cluster, for the real kubectl: it keeps objects and their versions, and plays the
-controller of Deployments. A pod of an image in `never` is never ready; `runs` is what a command in a pod ends with.
+controllers of Deployments and Jobs. A pod of an image in `never` is never ready, and a Job of one in `broken` fails;
+`runs` is what a command in a pod ends with.
 
 Patches merge maps, and lists of named things by their names, as Kubernetes does for Deployments; a patch with another
 resourceVersion than the object's is a conflict.
@@ -19,13 +20,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-Json = dict[str, Any]
-KINDS = {
-    "/api/v1": {"configmaps": "ConfigMap", "pods": "Pod"},
-    "/apis/apps/v1": {"deployments": "Deployment"},
-    "/apis/gateway.networking.k8s.io/v1": {"httproutes": "HTTPRoute"},
-}
-OBJECT = re.compile(r"(/api/v1|/apis/[^/]+/v1)/namespaces/([^/]+)/(\w+)(?:/([^/]+))?(/exec)?$")
+from support.kube_objects import Json, discovered, failed, image_of, merged
+
+OBJECT = re.compile(r"(/api/v1|/apis/[^/]+/v1)/namespaces/([^/]+)/(\w+)(?:/([^/]+))?(/exec|/log)?$")
 ACCEPT = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
 
 
@@ -38,6 +35,7 @@ class KubeApi:
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], Json] = {}
         self.never: set[str] = set()
+        self.broken: set[str] = set()
         self.runs = {"exit": 0, "said": ""}
         self.asked: list[list[str]] = []
         self.status = 0
@@ -63,7 +61,7 @@ class KubeApi:
                 self.wfile.write(text)
                 return None
 
-            do_POST = do_PATCH = do_GET
+            do_POST = do_PATCH = do_DELETE = do_GET
 
             def run(self) -> None:
                 api.asked.append(parse_qs(urlsplit(self.path).query)["command"])
@@ -111,21 +109,32 @@ class KubeApi:
         place = urlsplit(path)
         if self.status:
             return failed(self.status, {401: "Unauthorized", 403: "Forbidden"}[self.status], "not you")
-        if found := _discovered(place.path):
+        if found := discovered(place.path):
             return 200, found
         if not (named := OBJECT.match(place.path)):
             return failed(404, "NotFound", f"the server has no {place.path}")
-        _, _, kind, name, _ = named.groups()
+        _, _, kind, name, part = named.groups()
         if method != "GET":
             self.before_write(kind)
         with self._lock:
             if method == "GET" and not name:
-                return 200, {"kind": "PodList", "apiVersion": "v1", "items": self._pods()}
+                wanted = parse_qs(place.query).get("labelSelector", [""])[0].split(",")
+                return 200, {"kind": "PodList", "apiVersion": "v1", "items": self._pods(wanted)}
             if method == "POST":
                 key = (kind, body["metadata"]["name"])
                 if key in self.objects:
                     return failed(409, "AlreadyExists", f"{key} already exists")
-                return 201, self.add(body)
+                created = copy.deepcopy(self.add(body))
+                if kind == "jobs":
+                    self.changes.append((kind, key[1], {"image": image_of(body)}))
+                    self.on_change(*self.changes[-1])
+                return 201, created
+            if part == "/log":
+                return 200, {"said": "the tables cannot be changed"}
+            if method == "DELETE" and (kind, name) in self.objects:
+                del self.objects[kind, str(name)]
+                self.changes.append((kind, str(name), {}))
+                return 200, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
             if kind == "pods":
                 return 200, next(pod for pod in self._pods() if pod["metadata"]["name"] == name)
             if (kind, name) not in self.objects:
@@ -139,7 +148,7 @@ class KubeApi:
         expected = change.get("metadata", {}).get("resourceVersion")
         if expected and expected != now["metadata"]["resourceVersion"]:
             return failed(409, "Conflict", "the object has been modified")
-        new = _merged(copy.deepcopy(now), change)
+        new = merged(copy.deepcopy(now), change)
         if dry:
             return 200, new
         self.objects[kind, name] = self._touch(kind, new)
@@ -150,14 +159,20 @@ class KubeApi:
     def _touch(self, kind: str, found: Json) -> Json:
         self._version += 1
         found["metadata"]["resourceVersion"] = str(self._version)
+        found["metadata"].setdefault("uid", str(self._version))
+        if kind == "jobs":
+            end = "Failed" if image_of(found) in self.broken else "Complete"
+            found["status"] = {"conditions": [{"type": end, "status": "True"}]}
+            found["spec"]["selector"] = {"matchLabels": {"job-name": found["metadata"]["name"]}}
+            found["spec"]["replicas"] = 1
         if kind == "deployments":  # its controller has nothing to wait for
             found["metadata"]["generation"] = self._version
-            pods, image = found["spec"]["replicas"], found["spec"]["template"]["spec"]["containers"][0]["image"]
+            pods, image = found["spec"]["replicas"], image_of(found)
             counts = {"replicas": pods, "updatedReplicas": pods, "readyReplicas": 0 if image in self.never else pods}
             found["status"] = {"observedGeneration": self._version, **counts}
         return found
 
-    def _pods(self) -> list[Json]:
+    def _pods(self, wanted: list[str] | None = None) -> list[Json]:
         return [
             {
                 "kind": "Pod",
@@ -171,40 +186,6 @@ class KubeApi:
                 "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
             }
             for (kind, name), found in self.objects.items()
-            if kind == "deployments" and found["spec"]["replicas"]
+            if kind in ("deployments", "jobs") and found["spec"]["replicas"]
+            if wanted is None or wanted == [f"{k}={v}" for k, v in found["spec"]["selector"]["matchLabels"].items()]
         ]
-
-
-def _merged(now: Any, change: Any) -> Any:
-    if isinstance(now, dict) and isinstance(change, dict):
-        for key, value in change.items():
-            now[key] = _merged(now.get(key), value)
-        return now
-    if isinstance(now, list) and isinstance(change, list) and all("name" in each for each in [*now, *change]):
-        changes = {each["name"]: each for each in change}
-        return [_merged(each, changes.get(each["name"], {})) for each in now]
-    return change
-
-
-def _discovered(path: str) -> Json | None:
-    if path == "/api":
-        return {"kind": "APIVersions", "versions": ["v1"]}
-    if path == "/apis":
-        groups = [each.split("/")[2] for each in KINDS if each.startswith("/apis")]
-        versions = [(group, {"groupVersion": f"{group}/v1", "version": "v1"}) for group in groups]
-        listed = [{"name": group, "versions": [version], "preferredVersion": version} for group, version in versions]
-        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": listed}
-    if path in KINDS:
-        verbs = ["get", "list", "create", "patch"]
-        kinds = [
-            {"name": name, "singularName": kind.lower(), "namespaced": True, "kind": kind, "verbs": verbs}
-            for name, kind in KINDS[path].items()
-        ]
-        group = path.removeprefix("/apis/").removeprefix("/api/")
-        return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group, "resources": kinds}
-    return None
-
-
-def failed(code: int, reason: str, message: str) -> tuple[int, Json]:
-    status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
-    return code, status | {"reason": reason, "message": message, "code": code}
