@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from change import Change, Stopped, Stranded
 from interrupts import Interrupted, Interrupts
-from rollout import Rollout, Stopped, Stranded
 from targets import Conflict, TargetError, Unusable
 from targets.registry import ADDRESSES, HELP, taken, target
 from trail import Trail
@@ -29,7 +29,7 @@ def say(sentence: str) -> None:
 
 
 def run(command: Callable[..., None]) -> None:
-    """Runs a command with this process' arguments; those of the target are kept for `rollout`."""
+    """Runs a command with this process' arguments; those of the target are kept for `change`."""
     options, arguments = taken(sys.argv[1:])
     _options.update(options)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -47,14 +47,14 @@ def asked_for(reason: str) -> str:
 
 
 @contextmanager
-def rollout(action: str, address: str) -> Iterator[Rollout]:
-    """A rollout whose errors become sentences, audit records and exit codes."""
+def change(action: str, address: str) -> Iterator[Change]:
+    """A change whose errors become sentences, audit records and exit codes."""
     trail, interrupts = None, Interrupts(say)
     try:
         with interrupts.allowed():
             found = target(address, _options)
             trail = Trail(found.actor(), address, os.environ.get("AUDIT_FILE"))
-        yield Rollout(found, trail, say, interrupts)
+        yield Change(found, trail, say, interrupts)
     except (TargetError, Stopped, Stranded, Interrupted, OSError) as error:
         reason = str(error) or type(error).__name__
         if trail:

@@ -14,8 +14,9 @@ from typing import Annotated
 
 import typer
 
-from console import Address, Reason, asked_for, rollout, run, say
-from rollout import Plan
+from console import Address, Reason, asked_for, change, run, say
+from rollout import Plan, check
+from rollout import deploy as roll_out
 from targets import Unusable
 
 
@@ -32,18 +33,18 @@ def main(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and change nothing")] = False,
 ) -> None:
     """Deploys ARTIFACT to ADDRESS."""
-    with rollout("deploy", address) as change:
-        shares = percents(steps) if change.target.shares else (100.0,)
+    with change("deploy", address) as made:
+        shares = percents(steps) if made.target.shares else (100.0,)
         if dry_run:
-            traffic, gates = change.check(artifact, Plan(shares, seconds, frozenset(ignore_alarm or ())))
+            traffic, watch = check(made, artifact, Plan(shares, seconds, frozenset(ignore_alarm or ())))
             say(f"{traffic}. A new revision of {artifact} would be published and called once; then")
             for percent in shares:
                 say(f"  {percent:g} % of the traffic for {seconds:g} s, unless one of these is against it:")
-            say(f"  {', '.join(sorted(gates))}")
+            say(f"  {', '.join(sorted(watch.expected))}")
             return
         plan = Plan(shares, seconds, frozenset(ignore_alarm or ()), asked_for(reason), schema)
-        new = change.deploy(artifact, plan)
-        change.trail.record("deploy", "ok", revision=new, reason=plan.reason)
+        new = roll_out(made, artifact, plan)
+        made.trail.record("deploy", "ok", revision=new, reason=plan.reason)
 
 
 def percents(steps: str) -> tuple[float, ...]:

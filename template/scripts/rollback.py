@@ -13,7 +13,8 @@ from typing import Annotated
 
 import typer
 
-from console import Address, Reason, asked_for, rollout, run, say
+from console import Address, Reason, asked_for, change, run, say
+from going_back import rollback
 
 
 def main(
@@ -26,18 +27,20 @@ def main(
     listed: Annotated[bool, typer.Option("--list", help="show the revisions and the record, change nothing")] = False,
 ) -> None:
     """Rolls ADDRESS back."""
-    with rollout("rollback", address) as change:
+    with change("rollback", address) as made:
         if listed:
-            traffic = change.target.traffic()
-            for revision in change.target.revisions():
+            traffic = made.target.traffic()
+            for revision in made.target.revisions():
                 share = f"{traffic.of(revision.name):g} %" if traffic.of(revision.name) else ""
                 facts = f"{revision.published}  {revision.digest}  schema {revision.schema}"
                 print(f"{revision.name:>6}  {share:>6}  {facts}  {revision.note}".rstrip())
             for move in reversed(traffic.moves):
                 say(f"{move.at}  {move.action}  {move.before} -> {move.revision}  {move.actor}  {move.reason}".rstrip())
             say(str(traffic))
+            if traffic.differs:
+                say(f"warning: {traffic.differs}; a rollback brings the two together")
             return
-        change.rollback(to, come_from, asked_for(reason), smoke=not no_smoke, despite_schema=despite_schema)
+        rollback(made, to, come_from, asked_for(reason), smoke=not no_smoke, despite_schema=despite_schema)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where a service runs. A target knows revisions and shares of traffic; rollout.py knows in which order to move them.
+"""Where a service runs. A target knows revisions and shares of traffic; rollout.py and going_back.py move them.
 
 Another target is a module beside this one that has what `Target` says, and a line in `registry.py`.
 """
@@ -52,6 +52,7 @@ class Traffic:
     main: str
     canary: str = ""
     percent: float = 0.0  # of the canary; `main` has the rest
+    differs: str = ""  # what the callers meet, in words, if it is not what the record says: a change was cut off
     history: tuple[str, ...] = field(default=(), compare=False)  # revisions that had all of it, the newest first
     moves: tuple[Move, ...] = field(default=(), compare=False)  # the newest first, as far as the target keeps them
     token: Any = field(default=None, compare=False)  # the state that this was read from

@@ -6,20 +6,23 @@ shares are the proxy's weights. Everything that needs a container engine is a `d
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from . import Conflict, Revision, TargetError, Traffic, Unusable, limits, local, record
+from .compose_record import NOTHING, Kept
 from .haproxy import WHOLE, Proxy
 
 COLOURS = ("blue", "green")
-NOTHING = "none"  # what has the traffic before the first deploy
 OPERATIONS_PORT = 9090  # of each container, as compose.yaml sets it
+
+
+class WorkerError(TargetError):
+    """The workers are not as they should be; the callers do not notice."""
 
 
 class Compose:
@@ -34,7 +37,7 @@ class Compose:
         self._run = self._folder / "run"
         self._scraped = self._run / "scraped"  # a file for each container that Prometheus is to find
         self._scraped.mkdir(parents=True, exist_ok=True)
-        self._file = self._run / "rollout.json"
+        self._record = Kept(self._run)
         self._proxy = Proxy(self._run)
         try:
             self._errors, self._latency = float(errors or limits.ERRORS), float(latency or limits.LATENCY)
@@ -46,22 +49,22 @@ class Compose:
         return local.actor()
 
     def revisions(self) -> list[Revision]:
-        return record.revisions(self._read())
+        return record.revisions(self._record.read())
 
     def traffic(self) -> Traffic:
-        state = self._read()
+        state = self._record.read()
         noted = record.traffic(state)
         weights = {name: server.weight for name, server in self._proxy.servers().items()}
-        if weights != self._weights(noted, state):
-            raise TargetError(f"the proxy's weights are {weights}, and the record says {noted}: roll back with --to")
-        return noted
+        if weights == self._weights(noted, state):
+            return noted
+        return replace(noted, differs=f"the proxy's weights are {weights}, and the record says {noted}")
 
     def check(self, artifact: str) -> None:
         local.image(artifact, "docker")
 
     def publish(self, artifact: str, schema: int, note: str) -> str:
-        self._deploying = self._lock("deploy.lock")  # until this process ends; a rollback does not ask for it
-        with self._locked() as state:
+        self._deploying = self._record.lock("deploy.lock")  # until this process ends; a rollback does not ask for it
+        with self._record.locked() as state:
             if record.image(state, state["main"]) == artifact:
                 return str(state["main"])
             name = record.add(state, artifact, schema, note)
@@ -72,31 +75,28 @@ class Compose:
         return name
 
     def shift(self, before: Traffic, after: Traffic) -> Traffic:
-        with self._locked() as state:
+        with self._record.locked() as state:
             record.note(state, before, after)
             for name in filter(None, (after.main, after.canary)):
                 if name not in (*state["colours"].values(), NOTHING):
                     if after.moves[0].action != "rollback":
                         raise Conflict(f"{self._folder}: somebody else has put another revision in the place of {name}")
                     self._start(name, self._seat(name, state))
-            self._write(state)  # before the weights: a crash between the two is found by `traffic`
-            self._proxy.weigh(self._weights(after, state))
-            if not after.canary:
-                self._one_worker(state)
-        return self.traffic()
+            lost = self._move(after, state)
+        return replace(self.traffic(), differs=lost) if lost else self.traffic()
 
     def discard(self, revision: str) -> None:
-        state = self._read()
+        state = self._record.read()
         if colour := self._colour(revision, state):
             self._stop(self._services(colour))
 
     def smoke(self, revision: str) -> str:
-        colour = self._colour(revision, self._read())
+        colour = self._colour(revision, self._record.read())
         return local.run(self._url(colour)) if colour else ""  # a rollback starts it, and waits until it is ready
 
     def gates(self, revision: str) -> dict[str, bool]:
         """The proxy counts for each colour since the revision came: one failure may be chance, two are not."""
-        server = self._proxy.servers().get(self._colour(revision, self._read()))
+        server = self._proxy.servers().get(self._colour(revision, self._record.read()))
         if server is None:  # before the first deploy
             return dict.fromkeys(("errors", "latency", "ready"), False)
         return {
@@ -110,7 +110,7 @@ class Compose:
         colour = next(each for each in COLOURS if state["colours"].get(each) != state["main"])
         self._proxy.weigh({**{each: server.weight for each, server in self._proxy.servers().items()}, colour: 0})
         state["colours"][colour] = name
-        self._write(state)
+        self._record.write(state)
         # Compose wants both: one that is not there yet has the other one's.
         images = {each: record.image(state, state["colours"].get(each, name)) for each in COLOURS}
         images["next"] = images[colour]
@@ -121,10 +121,7 @@ class Compose:
     def _start(self, name: str, colour: str) -> None:
         services = self._services(colour)
         try:
-            self._compose("up", "--detach", "--no-deps", *services)
-            for each in services:
-                targets = [{"targets": [f"{each}:{OPERATIONS_PORT}"]}]
-                (self._scraped / f"{each}.json").write_text(json.dumps(targets), encoding="utf-8")
+            self._up(services)
             ready = f"{self._url(colour)}/readyz"
             local.wait(f"{name} was ready", lambda: local.status(ready) == 200, self._patience)
             local.wait(f"the proxy saw {name} ready", lambda: self._proxy.servers()[colour].up, 10)
@@ -134,16 +131,49 @@ class Compose:
                 self._stop(services)
             raise
 
+    def _move(self, after: Traffic, state: dict[str, Any]) -> str:
+        """The record, then the weights: a crash between the two is found by `traffic`. Neither a full disk nor a worker
+        that does not start keeps a revision from getting its traffic back; gives what is missing then."""
+        colour, back = self._colour(after.main, state), after.moves[0].action in ("rollback", "taken back")
+        if back and colour and not self._proxy.servers()[colour].up:  # it was stopped, or has ended
+            self._start(after.main, colour)
+        lost = []
+        for step, what in (
+            (lambda: self._record.write(state), "the record does not say so"),
+            (lambda: self._proxy.weigh(self._weights(after, state)), "a proxy that restarts does not know it"),
+            (lambda: None if after.canary else self._one_worker(state), "its worker may not run"),
+        ):
+            try:
+                step()
+            except (OSError, WorkerError) as error:
+                if not back:
+                    raise
+                lost.append(f"{what} ({error})")
+        return ", ".join(lost)
+
+    def _up(self, services: list[str]) -> None:
+        self._compose("up", "--detach", "--no-deps", *services)
+        for each in services:
+            targets = [{"targets": [f"{each}:{OPERATIONS_PORT}"]}]
+            (self._scraped / f"{each}.json").write_text(json.dumps(targets), encoding="utf-8")
+
     def _stop(self, services: list[str]) -> None:
         self._compose("stop", *services)
         for each in services:
             (self._scraped / f"{each}.json").unlink(missing_ok=True)
 
     def _one_worker(self, state: dict[str, Any]) -> None:
-        """Workers of two revisions run during a canary; then the old one hands its tasks back."""
-        for colour, name in state["colours"].items():
-            if name != state["main"] and (workers := [each for each in self._services(colour) if each != colour]):
-                self._stop(workers)
+        """Workers of two revisions run during a canary. Then those of the main one do, which a deploy may have stopped,
+        and the others hand their tasks back."""
+        try:
+            for colour, name in sorted(state["colours"].items(), key=lambda item: item[1] != state["main"]):
+                workers = [each for each in self._services(colour) if each != colour]
+                if name != state["main"] and workers:
+                    self._stop(workers)
+                elif stopped := [each for each in workers if not (self._scraped / f"{each}.json").exists()]:
+                    self._up(stopped)
+        except TargetError as error:
+            raise WorkerError(str(error)) from error
 
     def _services(self, colour: str) -> list[str]:
         found = self._compose("config", "--services").split()
@@ -169,28 +199,3 @@ class Compose:
         if traffic.main != NOTHING:
             weights[self._colour(traffic.main, state)] = WHOLE - small if traffic.canary else WHOLE
         return weights
-
-    def _read(self) -> dict[str, Any]:
-        nothing = record.empty(NOTHING) | {"colours": {}}
-        return nothing | (json.loads(self._file.read_text(encoding="utf-8")) if self._file.exists() else {})
-
-    def _write(self, state: dict[str, Any]) -> None:
-        new = self._file.with_suffix(".new")
-        new.write_text(json.dumps(state, indent=1), encoding="utf-8")
-        new.replace(self._file)
-
-    @contextmanager
-    def _locked(self) -> Iterator[dict[str, Any]]:
-        """The state, for one writer at a time."""
-        with self._lock("lock"):
-            yield self._read()
-
-    def _lock(self, name: str) -> TextIO:
-        """A locked file; closing it, or the end of the process, unlocks it."""
-        lock = (self._run / name).open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.close()
-            raise Conflict(f"{self._folder}: somebody else deploys or rolls back at this moment") from error
-        return lock

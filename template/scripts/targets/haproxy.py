@@ -45,12 +45,18 @@ class Proxy:
         }
 
     def weigh(self, weights: dict[str, int]) -> None:
-        """Sets the weights; the one that rises comes first, so that there is always a server."""
+        """Sets the weights; the one that rises comes first, so that there is always a server.
+
+        Raises:
+            OSError: they are set, and not kept for a restart.
+        """
         now = self.servers()
         for name in sorted(weights, key=lambda name: now[name].weight - weights[name]):
             if answer := self._say(f"set server {BACKEND}/{name} weight {weights[name]}").strip():
                 raise TargetError(f"the proxy refused a weight: {answer}")
-        self._kept.write_text(self._say("show servers state"), encoding="utf-8")
+        new = self._kept.with_suffix(".new")  # whole or not at all: a restart without it gives nobody the traffic
+        new.write_text(self._say("show servers state"), encoding="utf-8")
+        new.replace(self._kept)
 
     def forget(self) -> None:
         """Begins all counters and means at nothing."""

@@ -7,12 +7,11 @@ Service, which takes only pods labelled `rollout: serving`.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 from typing import Any
 
-from . import Revision, TargetError, Traffic, Unusable, kube_migration, local, prometheus, record
+from . import Revision, TargetError, Traffic, Unusable, kube_migration, kube_record, local, prometheus, record
 from .kubectl import Kubectl
 
 
@@ -27,22 +26,31 @@ class Kubernetes:
             raise Unusable(f"kubernetes:{address}: give kubernetes:NAMESPACE/NAME")
         self._kubectl = Kubectl(self._namespace, context)
         self._canary, self._patience = f"{self._name}-canary", float(ready_seconds)
-        self._watch = prometheus.Watch(self._namespace, **limits)
         self._stable = self._kubectl.get("deployment", self._name)
-        self._worker = self._stable["metadata"].get("labels", {}).get("app.kubernetes.io/component") == "worker"
+        labels = self._stable["spec"]["template"]["metadata"].get("labels", {})
+        self._worker = labels.get("app.kubernetes.io/component") == "worker"
+        scope = {"namespace": self._namespace, "environment": labels.get("environment", "")}
+        self._watch = prometheus.Watch(**limits, **scope)
+        self._record = kube_record.Kept(self._kubectl, self._name, _image(self._stable))
         self._were_ready: dict[str, int] = {}  # pods of a Deployment that were ready at the last look
 
     def actor(self) -> str:
         return local.actor()
 
     def revisions(self) -> list[Revision]:
-        return record.revisions(self._read()[0])
+        return record.revisions(self._record.read()[0])
 
     def traffic(self) -> Traffic:
-        found = record.traffic(self._read()[0])
-        if not found.canary or not (route := self._route()):
-            return found
-        return replace(found, percent=float(_weights(route)[self._canary]))
+        state, _ = self._record.read()
+        found, route = record.traffic(state), self._route()
+        share = float(_weights(route).get(self._canary, 0)) if route else found.percent
+        runs = _image(self._kubectl.get("deployment", self._name))
+        differs = ""
+        if runs != record.image(state, found.main):
+            differs = f"{self._name} runs {runs}, and the record says {found}"
+        elif share and not found.canary:
+            differs = f"{self._canary} has {share:g} % of the route, and the record knows of no canary"
+        return replace(found, percent=share if found.canary else found.percent, differs=differs)
 
     def check(self, artifact: str) -> None:
         local.image(artifact, "crane", "docker", optional=True)
@@ -50,11 +58,11 @@ class Kubernetes:
         self._kubectl.patch("deployment", self._canary, self._template(artifact, "0"), "--dry-run=server")
 
     def publish(self, artifact: str, schema: int, note: str) -> str:
-        state, token = self._read()
+        state, token = self._record.read()
         if record.image(state, state["main"]) == artifact:
             return str(state["main"])
         name = record.add(state, artifact, schema, note)
-        self._write(state, token)
+        self._record.write(state, token)
         kube_migration.migrate(self._kubectl, artifact)
         # One pod is enough for a smoke call; `waiting` keeps it out of the Service.
         self._kubectl.patch("deployment", self._canary, self._template(artifact, name, "waiting", replicas=1))
@@ -66,9 +74,9 @@ class Kubernetes:
         return name
 
     def shift(self, before: Traffic, after: Traffic) -> Traffic:
-        state, token = self._read()
+        state, token = self._record.read()
         record.note(state, before, after)
-        self._write(state, token)  # before the traffic: who comes second is refused here
+        self._record.write(state, token)  # before the traffic: who comes second is refused here
         image, stable = record.image(state, after.main), self._kubectl.get("deployment", self._name)
         if after.canary:
             return self._part(after, state, stable["spec"].get("replicas", 1))
@@ -85,7 +93,7 @@ class Kubernetes:
         self._kubectl.patch("deployment", self._canary, {"spec": {"replicas": 0}})
 
     def smoke(self, revision: str) -> str:
-        state, _ = self._read()
+        state, _ = self._record.read()
         names = {state["main"]: self._name}
         canary = self._kubectl.get("deployment", self._canary)
         if canary["spec"].get("replicas") and _image(canary) == record.image(state, revision):
@@ -104,7 +112,7 @@ class Kubernetes:
         return ""
 
     def gates(self, revision: str) -> dict[str, bool]:
-        state, _ = self._read()
+        state, _ = self._record.read()
         name = self._name if revision == state["main"] else self._canary
         status = self._kubectl.get("deployment", name).get("status", {})
         pods, ready = status.get("replicas", 0), status.get("readyReplicas", 0)
@@ -125,7 +133,7 @@ class Kubernetes:
         if self._weigh(after.percent):
             return self.traffic()
         state["percent"] = round(100 * more / (more + pods), 1)
-        self._write(state, self._read()[1])
+        self._record.write(state, self._record.read()[1])
         return self.traffic()
 
     def _weigh(self, percent: float) -> bool:
@@ -168,23 +176,6 @@ class Kubernetes:
                 },
             }
         }
-
-    def _read(self) -> tuple[dict[str, Any], str]:
-        found = self._kubectl.find("configmap", f"{self._name}-rollout")
-        kept = found.get("data", {}).get("record")
-        state = json.loads(kept) if kept else record.empty("")
-        if not state["main"]:  # the first time: what runs is the first revision
-            state["main"] = record.add(state, _image(self._stable), 0, "found running")
-            state["history"] = [state["main"]]
-        return state, found.get("metadata", {}).get("resourceVersion", "")
-
-    def _write(self, state: dict[str, Any], token: str) -> None:
-        name, data = f"{self._name}-rollout", {"record": json.dumps(state, indent=1)}
-        if not token:
-            created = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-            self._kubectl.run("create", "--validate=false", "--filename=-", given=json.dumps(created))
-            return
-        self._kubectl.patch("configmap", name, {"metadata": {"resourceVersion": token}, "data": data}, "--type=merge")
 
 
 def _image(deployment: dict[str, Any]) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from . import Conflict, Move, Revision, Traffic
+from . import Conflict, Move, Revision, TargetError, Traffic
 
 KEPT_MOVES = 50
 
@@ -14,6 +15,20 @@ KEPT_MOVES = 50
 def empty(main: str) -> dict[str, Any]:
     nothing: dict[str, Any] = {"main": main, "canary": "", "percent": 0.0, "history": [], "moves": []}
     return nothing | {"version": 0, "revisions": []}
+
+
+def parsed(text: str, where: str, way_out: str) -> dict[str, Any]:
+    """The record that a text has.
+
+    Raises:
+        TargetError: it has none: a hand, or a disk that was full, has changed it.
+    """
+    try:
+        found: dict[str, Any] = json.loads(text)
+        traffic(found), revisions(found)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TargetError(f"{where} is no deployment record ({error!r}): {way_out}") from error
+    return found
 
 
 def revisions(record: dict[str, Any]) -> list[Revision]:

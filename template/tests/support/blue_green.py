@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ class Stand:
             shutil.copy(PROJECT / "deploy" / "compose" / name, self.folder)
         (self.folder / ".env").touch()
         docker = self.engine / "docker"
-        docker.write_text(f'#!/bin/sh\ncd "{TESTS}" && exec "{sys.executable}" -m support.engine "$@"\n')
+        # The engine is a process of its own: limits of its callers are none of its.
+        engine = f'cd "{TESTS}" && exec "{sys.executable}" -m support.engine "$@"'
+        docker.write_text(f"#!/bin/sh\nulimit -S -f unlimited\n{engine}\n")
         docker.chmod(0o755)
         self.images: dict[str, dict[str, str]] = {}
         ports = {name: str(free_port()) for name in ("BLUE", "GREEN")}
@@ -74,7 +77,8 @@ class Stand:
         (self.engine / "images.json").write_text(json.dumps(self.images))
         return image
 
-    def start(self, script: str, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, script: str, *arguments: str, before: Callable[[], object] | None = None) -> subprocess.Popen[str]:
+        """`before` is called in the new process, such as to give it less than it needs."""
         command = [sys.executable, str(PROJECT / "scripts" / f"{script}.py"), f"compose:{self.folder}", *arguments]
         return subprocess.Popen(
             command,
@@ -83,12 +87,13 @@ class Stand:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=before,
         )
 
-    def run(self, script: str, *arguments: str) -> tuple[int, str]:
+    def run(self, script: str, *arguments: str, before: Callable[[], object] | None = None) -> tuple[int, str]:
         """The exit code, and what people were told, with the seconds that it took."""
         began = time.monotonic()
-        process = self.start(script, *arguments)
+        process = self.start(script, *arguments, before=before)
         _, told = process.communicate(timeout=120)
         assert "Traceback" not in told, told
         print(
@@ -96,6 +101,11 @@ class Stand:
         )
         print(told, end="")
         return process.returncode, told
+
+    @property
+    def running(self) -> set[str]:
+        """The services that the engine has started, and not stopped."""
+        return {path.stem for path in self.engine.glob("*.json")} - {"images"}
 
     @property
     def state(self) -> dict[str, Any]:
@@ -107,6 +117,6 @@ class Stand:
         return [json.loads(line) for line in Path(self.environment["AUDIT_FILE"]).read_text().splitlines()]
 
     def close(self) -> None:
-        for colour in ("blue", "green"):
-            stop(colour, self.engine)
+        for running in self.running:
+            stop(running, self.engine)
         self.stop_proxy()

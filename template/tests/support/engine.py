@@ -28,12 +28,13 @@ def main(words: list[str]) -> int:
         case ["compose", "--project-directory", _, "--env-file", _, "--env-file", file, verb, *rest]:
             if verb == "config":
                 print("proxy\nblue\ngreen\nmigrate\nredis")
+                print("worker-blue\nworker-green" if "ENGINE_WORKERS" in os.environ else "")
             chosen = dict(line.split("=", 1) for line in Path(file).read_text().split())
             if verb == "run":  # of `migrate`, the only one that is run once
                 return migrate(chosen["NEXT_IMAGE"], images)
             for colour in (name for name in rest if not name.startswith("-")):
                 if verb == "up":
-                    up(colour, chosen[f"{colour.upper()}_IMAGE"], images)
+                    up(colour, chosen[f"{colour.removeprefix('worker-').upper()}_IMAGE"], images)
                 elif verb == "stop":
                     stop(colour)
             return 0
@@ -58,9 +59,10 @@ def up(colour: str, image: str, images: dict[str, dict[str, str]]) -> None:
             return
         stop(colour)
     with (FOLDER / f"{colour}.log").open("ab") as log:
+        worker = colour.startswith("worker-")  # one that has nothing to do
         process = subprocess.Popen(
-            [os.environ["ENGINE_COMMAND"], "serve"],
-            env={"PATH": os.environ["PATH"], "PORT": os.environ[f"{colour.upper()}_PORT"], **images[image]},
+            ["sleep", "1000"] if worker else [os.environ["ENGINE_COMMAND"], "serve"],
+            env={"PATH": os.environ["PATH"], "PORT": os.environ.get(f"{colour.upper()}_PORT", ""), **images[image]},
             cwd=FOLDER,
             stdout=log,
             stderr=log,

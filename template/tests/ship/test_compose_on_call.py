@@ -1,0 +1,116 @@
+"""A rollback on one machine, when more is broken than the service: real processes behind a real HAProxy."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conftest import KEY, settings_for
+from support.blue_green import Stand
+from support.engine import alive
+from support.processes import Upstream, call
+from support.waiting import eventually
+
+pytestmark = [
+    pytest.mark.proves("ship.rollback"),
+    pytest.mark.skipif(not shutil.which("haproxy"), reason="haproxy is not on PATH (Debian: apt-get install haproxy)"),
+]
+
+
+@pytest.fixture
+def stand(tmp_path: Path, upstream: Upstream) -> Iterator[Stand]:
+    """Two revisions have had the traffic: 1 before, 2 now."""
+    stand = Stand(tmp_path, KEY)
+    stand.environment["ENGINE_WORKERS"] = "yes"
+    for name in ("v1", "v2"):
+        code, told = stand.run("deploy", stand.image(name, **settings_for(upstream)), "--seconds", "0")
+        assert code == 0, told
+    yield stand
+    stand.close()
+
+
+def answers(stand: Stand) -> bool:
+    return call("GET", f"{stand.url}/livez")[0] == 200
+
+
+def weights(stand: Stand) -> dict[str, str]:
+    """What the proxy has kept: of each colour, whether callers reach it."""
+    lines = [line.split() for line in (stand.folder / "run" / "servers.state").read_text().splitlines()]
+    return {line[3]: line[7] for line in lines if line[1:2] == ["service"]}
+
+
+def without_room() -> None:
+    """A disk that takes no byte more."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+
+def test_a_revision_that_has_ended_meanwhile_is_started_before_it_gets_the_traffic(stand: Stand) -> None:
+    old = next(colour for colour, name in stand.state["colours"].items() if name == "1")
+    pid = json.loads((stand.engine / f"{old}.json").read_text())["pid"]
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not alive(pid), what="the old revision has ended")
+    code, told = stand.run("rollback", "--no-smoke")
+    assert (code, stand.state["main"], answers(stand)) == (0, "1", True), told
+
+
+def test_the_worker_goes_back_with_the_traffic(stand: Stand) -> None:
+    colours = {name: colour for colour, name in stand.state["colours"].items()}
+    assert stand.running == {*colours.values(), f"worker-{colours['2']}"}
+    code, told = stand.run("rollback")
+    assert (code, stand.running) == (0, {*colours.values(), f"worker-{colours['1']}"}), told
+
+
+def test_a_proxy_that_has_lost_its_weights_gets_them_again(stand: Stand) -> None:
+    stand.stop_proxy()
+    (stand.folder / "run" / "servers.state").unlink()
+    stand.start_proxy()
+    eventually(lambda: not answers(stand), what="nobody has the traffic")
+    code, told = stand.run("deploy", next(iter(stand.images)))
+    assert code == 1
+    assert "the record says 2 has all the traffic" in told
+    code, told = stand.run("rollback", "--list")
+    assert (code, "warning: the proxy's weights are" in told) == (0, True), told
+    code, told = stand.run("rollback", "--to", "2")
+    assert (code, stand.state["main"], answers(stand)) == (0, "2", True), told
+
+
+def test_a_record_that_is_none_says_how_to_mend_it(stand: Stand) -> None:
+    record = stand.folder / "run" / "rollout.json"
+    for garbage in ("", "{", "[]", '{"main": "2"}', '{"main": 2, "revisions": [1]}'):
+        record.unlink()
+        record.write_text(garbage)
+        code, told = stand.run("rollback")
+        assert (code, record.read_text(), answers(stand)) == (1, garbage, True), told
+        assert "rollout.before.json is the one before: look at it, and copy it over" in told
+    shutil.copy(record.with_name("rollout.before.json"), record)
+    code, told = stand.run("rollback", "--to", "1")
+    assert (code, stand.state["main"], answers(stand)) == (0, "1", True), told
+
+
+def test_a_full_disk_keeps_no_traffic_from_going_back(stand: Stand) -> None:
+    before = weights(stand)
+    colours = {name: colour for colour, name in stand.state["colours"].items()}
+    code, told = stand.run("rollback", before=without_room)
+    assert (code, stand.state["main"]) == (1, "2"), told
+    assert "1 has all the traffic, and the record does not say so" in told
+    assert "repeat it with --to 1" in told
+    assert weights(stand) == before, "the kept files are whole"
+    assert f"worker-{colours['1']}" in stand.running
+    assert "the record says 2 has all the traffic" in stand.run("rollback", "--list")[1]
+    code, told = stand.run("rollback", "--to", "1")
+    assert (code, stand.state["main"], answers(stand)) == (0, "1", True), told
+
+
+def test_a_full_disk_begins_no_deploy(stand: Stand, upstream: Upstream) -> None:
+    before = (stand.state, weights(stand))
+    code, told = stand.run("deploy", stand.image("v3", **settings_for(upstream)), before=without_room)
+    assert (code, (stand.state, weights(stand)), answers(stand)) == (1, before, True), told
+    assert "File too large" in told
