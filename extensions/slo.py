@@ -40,10 +40,10 @@ class Indicator:
 
     def errors(self, window: str) -> str:
         """The share of bad events over `window`. Without any event there is no value, and no alert."""
-        total = f"sum by (job) (rate({self.total}[{window}]))"
+        total = f"sum by (job, environment) (rate({self.total}[{window}]))"
         if self.good:
-            return f"1 -\n  sum by (job) (rate({self.good}[{window}]))\n  / {total}"
-        bad = f"sum by (job) (rate({self.bad}[{window}]))"
+            return f"1 -\n  sum by (job, environment) (rate({self.good}[{window}]))\n  / {total}"
+        bad = f"sum by (job, environment) (rate({self.bad}[{window}]))"
         return f"(\n  {bad}\n  or 0 * {total}\n)\n/ {total}"
 
 
@@ -117,6 +117,15 @@ def recordings(name: str, indicator: Indicator) -> list[tuple[str, str]]:
     return [(f"{name}:errors:ratio_rate{window}", indicator.errors(window)) for window in WINDOWS]
 
 
+def missing(metric: str) -> str:
+    """An environment whose figures were there within a day, and are not now; or no figure of any environment."""
+    seen = f"group by (job, environment) (last_over_time({metric}[1d]))"
+    return (
+        f"(\n  {seen}\n  unless group by (job, environment) ({metric})\n)\n"
+        f"or\n(\n  absent({metric})\n  unless on (job) {seen}\n)"
+    )
+
+
 def counter(*steps: tuple[float, int]) -> str:
     """A counter's values in promtool's notation, one a minute: it grows by so much a minute, for so many minutes."""
     value, parts = Decimal(0), []
@@ -140,6 +149,7 @@ class SloExtension(Extension):
             "latency_objective": LATENCY_OBJECTIVE,
             "recordings": recordings,
             "burns": burns,
+            "missing": missing,
             "counter": counter,
             "fast": FAST,
             "slow": SLOW,

@@ -5,7 +5,8 @@
 # ///
 """Builds the dashboards of generated projects: `uv run scripts/dashboards.py [FOLDER]`. Projects get the JSON alone.
 
-A dashboard shows one service; its variable `job` chooses which, so that no file depends on an answer.
+A dashboard shows one service in one environment; its variables `job` and `environment` choose which, so that no file
+depends on an answer.
 """
 
 import sys

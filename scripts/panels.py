@@ -10,7 +10,7 @@ SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 COLUMNS, HEIGHT = 24, 8
 RATE = "[$__rate_interval]"
 
-Query = tuple[str, str]  # PromQL and the legend of its series; JOB stands for the chosen service
+Query = tuple[str, str]  # PromQL and the legend of its series; JOB stands for the chosen service and environment
 Panel = timeseries.Panel | stat.Panel
 
 
@@ -30,7 +30,7 @@ def figure(title: str, unit: str, expression: str, about: str = "") -> Panel:
 
 
 def _query(expression: str, legend: str, letter: str) -> prometheus.Dataquery:
-    expression = expression.replace("JOB", 'job="$job"')
+    expression = expression.replace("JOB", 'job="$job",environment="$environment"')
     return prometheus.Dataquery().datasource(SOURCE).expr(expression).legend_format(legend).ref_id(letter)
 
 
@@ -63,6 +63,13 @@ def built(name: str, title: str, panels: list[Panel]) -> str:
             .datasource(SOURCE)
             .query("label_values(dependency_breaker_state, job)")
             .refresh(VariableRefresh.ON_DASHBOARD_LOAD)
+        )
+        .with_variable(
+            dashboard.QueryVariable("environment")
+            .label("Environment")
+            .datasource(SOURCE)
+            .query('label_values(dependency_breaker_state{job="$job"}, environment)')
+            .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
         )
     )
     for panel in panels:

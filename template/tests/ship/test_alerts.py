@@ -16,7 +16,7 @@ pytestmark = pytest.mark.proves("observe.alerts")
 
 ALERTS = {alert["alert"]: alert for alert in rules("alert")}
 RUNBOOK = FOLDER.parents[1] / "docs" / "runbook.md"
-CASES = [FOLDER / name for name in ("alerts.test.yaml", "slo.test.yaml")]
+CASES = sorted(FOLDER.glob("*.test.yaml"))
 
 each_alert = pytest.mark.parametrize("name", sorted(ALERTS))
 
@@ -25,11 +25,20 @@ def test_the_rules_are_valid() -> None:
     promtool("check", "rules", "alerts.yaml")
 
 
-@pytest.mark.parametrize(("severity", "receiver"), [("page", "pager"), ("ticket", "tickets")])
-def test_each_severity_reaches_its_receiver(severity: str, receiver: str) -> None:
+@pytest.mark.parametrize(
+    ("severity", "environment", "receiver"),
+    [
+        ("page", "production", "pager"),
+        ("page", "", "pager"),  # a Prometheus that does not tell environments apart
+        ("page", "staging", "tickets"),
+        ("ticket", "production", "tickets"),
+    ],
+)
+def test_each_severity_reaches_its_receiver(severity: str, environment: str, receiver: str) -> None:
     amtool, path = needs("amtool", "prometheus-alertmanager"), str(FOLDER / "alertmanager.yaml")
     subprocess.run([amtool, "check-config", path], check=True, capture_output=True)
     command = [amtool, "config", "routes", "test", f"--config.file={path}", f"severity={severity}"]
+    command += [f"environment={environment}"] if environment else []
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == receiver
 
 
@@ -73,6 +82,14 @@ def test_all_rules_are_about_this_service() -> None:
         selectors = re.findall(r"\{[^}]*\}", rule["expr"])
         assert selectors
         assert all(f'job="{JOB}"' in selector for selector in selectors), rule
+
+
+def test_no_rule_adds_up_environments() -> None:
+    for rule in rules("alert") + rules("record"):
+        grouped = re.findall(r"\b(?:by|on) \(([^)]*)\)", rule["expr"])
+        mixed = [labels for labels in grouped if not {"job", "environment"} <= set(labels.split(", "))]
+        # A service without any figure has no environment either.
+        assert mixed == (["job"] if "absent" in rule["expr"] else []), rule
 
 
 def checks() -> list[dict[str, Any]]:

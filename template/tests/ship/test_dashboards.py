@@ -1,4 +1,4 @@
-"""The dashboards: each shows the chosen service alone. test_monitoring.py has the data of their queries."""
+"""The dashboards: each shows what is chosen alone. test_monitoring.py has the data of their queries."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from support.prometheus import dashboards
 pytestmark = pytest.mark.proves("observe.dashboards")
 
 
-def test_each_panel_reads_the_chosen_service_alone() -> None:
+def test_each_panel_reads_the_chosen_service_and_environment_alone() -> None:
     for name, dashboard in dashboards().items():
-        assert [variable["name"] for variable in dashboard["templating"]["list"]] == ["datasource", "job"]
+        variables = [variable["name"] for variable in dashboard["templating"]["list"]]
+        assert variables == ["datasource", "job", "environment"]
         for panel in dashboard["panels"]:
             assert panel["title"], name
             assert panel["targets"], panel["title"]
             for target in panel["targets"]:
-                assert target["expr"].count('job="$job"') == target["expr"].count("{"), target["expr"]
+                chosen = 'job="$job",environment="$environment"'
+                assert target["expr"].count(chosen) == target["expr"].count("{"), target["expr"]
                 assert target["datasource"]["uid"] == "${datasource}"
 
 

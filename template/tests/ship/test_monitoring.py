@@ -10,7 +10,7 @@ import pytest
 
 from support.monitored import JOB, Monitored
 from support.processes import Redis, Upstream
-from support.prometheus import FOLDER, Prometheus, dashboards, metrics_of, needs, rules
+from support.prometheus import ENVIRONMENT, FOLDER, Prometheus, dashboards, metrics_of, needs, rules
 from support.waiting import eventually
 
 ALERTS = {alert["alert"]: alert for alert in rules("alert")}
@@ -53,7 +53,7 @@ def exported(prometheus: Prometheus) -> set[str]:
 @pytest.mark.proves("observe.dashboards")
 @pytest.mark.parametrize("expression", QUERIES)
 def test_each_query_has_data(expression: str, prometheus: Prometheus) -> None:
-    query = expression.replace("$job", JOB).replace("$__rate_interval", "1m")
+    query = expression.replace("$job", JOB).replace("$environment", ENVIRONMENT).replace("$__rate_interval", "1m")
     assert "$" not in query
 
     def values() -> list[Any]:

@@ -16,6 +16,7 @@ import pytest
 from support.processes import call, free_port
 from support.waiting import eventually
 
+ENVIRONMENT = "staging"  # what a Prometheus of the tests scrapes
 FOLDER = Path(__file__).parents[2] / "deploy" / "observability"
 # Not a dependency of its own: the linters of the pipeline's files bring it.
 yaml = pytest.importorskip("yaml")
@@ -70,10 +71,11 @@ class Prometheus:
     ) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
+        scraped = {"targets": list(targets), "labels": {"environment": ENVIRONMENT}}
         config: dict[str, Any] = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(rules_file)],
-            "scrape_configs": [{"job_name": job, "static_configs": [{"targets": list(targets)}]}],
+            "scrape_configs": [{"job_name": job, "static_configs": [scraped]}],
         }
         if alertmanager:
             config["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
