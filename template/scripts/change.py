@@ -25,6 +25,7 @@ class Change:
     """What is changed, who is told, what keeps a record, and when a signal may end it."""
 
     target: Target
+    named: str  # the target on a command line, with its options
     trail: Trail
     say: Say
     interrupts: Interrupts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -54,7 +55,9 @@ def change(action: str, address: str) -> Iterator[Change]:
         with interrupts.allowed():
             found = target(address, _options)
             trail = Trail(found.actor(), address, os.environ.get("AUDIT_FILE"))
-        yield Change(found, trail, say, interrupts)
+            if place := found.place():
+                say(f"{address}: {place}")
+        yield Change(found, _named(address), trail, say, interrupts)
     except (TargetError, Stopped, Stranded, Interrupted, OSError) as error:
         reason = str(error) or type(error).__name__
         if trail:
@@ -65,6 +68,11 @@ def change(action: str, address: str) -> Iterator[Change]:
         raise typer.Exit(code) from error
     finally:
         _let_go_of_a_closed_terminal()
+
+
+def _named(address: str) -> str:
+    options = (word for name, value in _options.items() for word in (f"--{name.replace('_', '-')}", value))
+    return shlex.join((address, *options))
 
 
 def _let_go_of_a_closed_terminal() -> None:

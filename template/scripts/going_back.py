@@ -75,7 +75,7 @@ def take_back(change: Change, before: Traffic, now: Traffic, new: str, trouble: 
                 trail.record("shift_back", "failed", revision=before.main, before=new)
             raise Stranded(
                 f"{trouble}; the traffic is NOT back at {before.main}: {error}. Roll back as soon as you can: "
-                f"uv run scripts/rollback.py {trail.target} --to {before.main}"
+                f"uv run scripts/rollback.py {change.named} --to {before.main}"
             ) from trouble
         change.say(f"taken back: {before.main} has all the traffic again")
     try:

@@ -52,10 +52,10 @@ class Traffic:
     main: str
     canary: str = ""
     percent: float = 0.0  # of the canary; `main` has the rest
-    differs: str = ""  # what the callers meet, in words, if it is not what the record says: a change was cut off
     history: tuple[str, ...] = field(default=(), compare=False)  # revisions that had all of it, the newest first
     moves: tuple[Move, ...] = field(default=(), compare=False)  # the newest first, as far as the target keeps them
     token: Any = field(default=None, compare=False)  # the state that this was read from
+    differs: str = ""  # what the callers meet, in words, if it is not what the record says: a change was cut off
 
     def __str__(self) -> str:
         if not self.canary:
@@ -87,6 +87,9 @@ class Target(Protocol):
 
     def actor(self) -> str:
         """Who this is, for the audit trail."""
+
+    def place(self) -> str:
+        """Which of several it is, such as the cluster, so that people see a wrong one; empty if it is this machine."""
 
     def revisions(self) -> list[Revision]:
         """All of them, the oldest first."""

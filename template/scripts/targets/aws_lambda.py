@@ -62,6 +62,9 @@ class AwsLambda:
         with sentences(self.function):
             return str(self._session.client("sts", config=AGAIN).get_caller_identity()["Arn"])
 
+    def place(self) -> str:
+        return f"account {self.actor().split(':')[4]}, {self._session.region_name}"
+
     def revisions(self) -> list[Revision]:
         return [_revision(version) for version in self._versions()]
 

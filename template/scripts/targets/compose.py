@@ -6,19 +6,16 @@ shares are the proxy's weights. Everything that needs a container engine is a `d
 
 from __future__ import annotations
 
-import json
-import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from . import Conflict, Revision, TargetError, Traffic, Unusable, limits, local, record
+from .compose_containers import COLOURS, Containers
 from .compose_record import NOTHING, Kept
 from .haproxy import WHOLE, Proxy
-
-COLOURS = ("blue", "green")
-OPERATIONS_PORT = 9090  # of each container, as compose.yaml sets it
 
 
 class WorkerError(TargetError):
@@ -35,18 +32,20 @@ class Compose:
         if not (self._folder / "compose.yaml").is_file():
             raise Unusable(f"{folder} has no compose.yaml; give compose:deploy/compose")
         self._run = self._folder / "run"
-        self._scraped = self._run / "scraped"  # a file for each container that Prometheus is to find
-        self._scraped.mkdir(parents=True, exist_ok=True)
         self._record = Kept(self._run)
         self._proxy = Proxy(self._run)
         try:
             self._errors, self._latency = float(errors or limits.ERRORS), float(latency or limits.LATENCY)
             self._patience = float(ready_seconds)
+            self._containers = Containers(self._folder, self._patience + 180)
         except ValueError as error:
             raise Unusable(f"--errors, --latency and --ready-seconds are numbers: {error}") from error
 
     def actor(self) -> str:
         return local.actor()
+
+    def place(self) -> str:
+        return ""
 
     def revisions(self) -> list[Revision]:
         return record.revisions(self._record.read())
@@ -69,8 +68,10 @@ class Compose:
                 return str(state["main"])
             name = record.add(state, artifact, schema, note)
             colour = self._seat(name, state)
-        if "migrate" in self._compose("config", "--services").split():  # before anything of the new revision starts
-            self._compose("run", "--rm", "--no-deps", "-T", "--interactive=false", "migrate")
+        if (
+            "migrate" in self._containers.compose("config", "--services").split()
+        ):  # before anything of the new revision starts
+            self._containers.compose("run", "--rm", "--no-deps", "-T", "--interactive=false", "migrate")
         self._start(name, colour)
         return name
 
@@ -88,11 +89,13 @@ class Compose:
     def discard(self, revision: str) -> None:
         state = self._record.read()
         if colour := self._colour(revision, state):
-            self._stop(self._services(colour))
+            self._containers.stop(self._containers.of(colour))
 
     def smoke(self, revision: str) -> str:
         colour = self._colour(revision, self._record.read())
-        return local.run(self._url(colour)) if colour else ""  # a rollback starts it, and waits until it is ready
+        return (
+            local.run(self._containers.url(colour)) if colour else ""
+        )  # a rollback starts it, and waits until it is ready
 
     def gates(self, revision: str) -> dict[str, bool]:
         """The proxy counts for each colour since the revision came: one failure may be chance, two are not."""
@@ -119,30 +122,32 @@ class Compose:
         return colour
 
     def _start(self, name: str, colour: str) -> None:
-        services = self._services(colour)
+        services = self._containers.of(colour)
         try:
-            self._up(services)
-            ready = f"{self._url(colour)}/readyz"
+            self._containers.up(services)
+            ready = f"{self._containers.url(colour)}/readyz"
             local.wait(f"{name} was ready", lambda: local.status(ready) == 200, self._patience)
             local.wait(f"the proxy saw {name} ready", lambda: self._proxy.servers()[colour].up, 10)
             self._proxy.forget()
         except BaseException:
             with suppress(TargetError):
-                self._stop(services)
+                self._containers.stop(services)
             raise
 
     def _move(self, after: Traffic, state: dict[str, Any]) -> str:
         """The record, then the weights: a crash between the two is found by `traffic`. Neither a full disk nor a worker
         that does not start keeps a revision from getting its traffic back; gives what is missing then."""
         colour, back = self._colour(after.main, state), after.moves[0].action in ("rollback", "taken back")
-        if back and colour and not self._proxy.servers()[colour].up:  # it was stopped, or has ended
+        # It may have been stopped, or have ended this moment.
+        if back and colour and not (self._proxy.servers()[colour].up and self._containers.listens(colour)):
             self._start(after.main, colour)
         lost = []
-        for step, what in (
-            (lambda: self._record.write(state), "the record does not say so"),
-            (lambda: self._proxy.weigh(self._weights(after, state)), "a proxy that restarts does not know it"),
-            (lambda: None if after.canary else self._one_worker(state), "its worker may not run"),
-        ):
+        steps: dict[str, Callable[[], None]] = {
+            "the record does not say so": lambda: self._record.write(state),
+            "a proxy that restarts does not know it": lambda: self._proxy.weigh(self._weights(after, state)),
+            "its worker may not run": lambda: None if after.canary else self._one_worker(state),
+        }
+        for what, step in steps.items():
             try:
                 step()
             except (OSError, WorkerError) as error:
@@ -151,43 +156,18 @@ class Compose:
                 lost.append(f"{what} ({error})")
         return ", ".join(lost)
 
-    def _up(self, services: list[str]) -> None:
-        self._compose("up", "--detach", "--no-deps", *services)
-        for each in services:
-            targets = [{"targets": [f"{each}:{OPERATIONS_PORT}"]}]
-            (self._scraped / f"{each}.json").write_text(json.dumps(targets), encoding="utf-8")
-
-    def _stop(self, services: list[str]) -> None:
-        self._compose("stop", *services)
-        for each in services:
-            (self._scraped / f"{each}.json").unlink(missing_ok=True)
-
     def _one_worker(self, state: dict[str, Any]) -> None:
         """Workers of two revisions run during a canary. Then those of the main one do, which a deploy may have stopped,
         and the others hand their tasks back."""
         try:
             for colour, name in sorted(state["colours"].items(), key=lambda item: item[1] != state["main"]):
-                workers = [each for each in self._services(colour) if each != colour]
+                workers = [each for each in self._containers.of(colour) if each != colour]
                 if name != state["main"] and workers:
-                    self._stop(workers)
-                elif stopped := [each for each in workers if not (self._scraped / f"{each}.json").exists()]:
-                    self._up(stopped)
+                    self._containers.stop(workers)
+                elif stopped := [each for each in workers if not self._containers.runs(each)]:
+                    self._containers.up(stopped)
         except TargetError as error:
             raise WorkerError(str(error)) from error
-
-    def _services(self, colour: str) -> list[str]:
-        found = self._compose("config", "--services").split()
-        return [name for name in found if name in (colour, f"worker-{colour}")]
-
-    def _compose(self, *words: str) -> str:
-        where = ["--project-directory", str(self._folder)]
-        for file in (self._folder / ".env", self._run / "images.env"):
-            where += ["--env-file", str(file)]
-        return local.command("docker", "compose", *where, *words, seconds=self._patience + 180)
-
-    def _url(self, colour: str) -> str:
-        default = {"blue": "8001", "green": "8002"}.get(colour, "0")
-        return f"http://127.0.0.1:{os.environ.get(f'{colour.upper()}_PORT', default)}"
 
     def _colour(self, revision: str, state: dict[str, Any]) -> str:
         return next((colour for colour, name in state["colours"].items() if name == revision), "")

@@ -15,6 +15,15 @@ class Kubectl:
         self._namespace = namespace
         self._where = ("--namespace", namespace, *(("--context", context) if context else ()))
 
+    def place(self) -> str:
+        """The context and the address of its API; inside of a cluster there is no context."""
+        try:
+            seen = json.loads(self.run("config", "view", "--minify", "--output=json"))
+        except TargetError:
+            return ""
+        servers = [each["cluster"]["server"] for each in seen.get("clusters") or ()]
+        return f"context {seen.get('current-context')}, {servers[0]}" if servers else ""
+
     def get(self, kind: str, name: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.run("get", kind, name, "--output=json"))
         return found

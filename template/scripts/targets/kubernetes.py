@@ -37,6 +37,9 @@ class Kubernetes:
     def actor(self) -> str:
         return local.actor()
 
+    def place(self) -> str:
+        return self._kubectl.place()
+
     def revisions(self) -> list[Revision]:
         return record.revisions(self._record.read()[0])
 

@@ -107,6 +107,8 @@ def test_prometheus_has_the_rules_and_the_job_that_they_read() -> None:
     assert seen_at("prometheus", str(there.parents[1] / rules.removeprefix("../"))).is_file()
     (job,) = config["scrape_configs"]
     assert job["job_name"] == STACK["name"]
+    told = SERVICES["blue"]["environment"]["ENVIRONMENT"]
+    assert job["relabel_configs"] == [{"target_label": "environment", "replacement": told}]
     (alertmanager,) = config["alerting"]["alertmanagers"]
     assert alertmanager["static_configs"][0]["targets"] == [f"alertmanager:{PORTS['alertmanager']}"]
 
