@@ -77,6 +77,8 @@ def verify(lines: Iterable[str], *, follows: str = "", expect: str = "") -> Verd
             verdict.problems.append(f"line {number}: records before it are missing or out of order")
         chains[name].last, chains[name].last_hash = sequence, str(claimed)
         expected = expected or claimed == expect
+    if not chains:
+        verdict.problems.append("there are no audit records: none was written, or all were removed")
     if not expected:
         verdict.problems.append(f"no record has the hash {expect}: records at the end were removed")
     return verdict
