@@ -292,6 +292,17 @@ def test_twenty_messages_of_a_delayed_task_are_no_chain_that_lambda_ends(
     assert set(aws.traces()[-21:]) == {""}
 
 
+def test_sqs_is_told_the_tenant_of_each_message_and_shares_its_deliveries_fairly(
+    api: Function, worker: Function, mapping: Mapping
+) -> None:
+    submitted(api, "hello", id="first")
+    mapping.postpone(2.0)
+    for _ in range(2):  # as submitted, and as sent again because its time has not come
+        records = mapping.receive(wait=5)
+        assert [record["attributes"]["MessageGroupId"] for record in records] == ["acme"]
+        mapping.settle(records, worker.invoke({"Records": records}))
+
+
 def test_a_permanent_failure_is_not_tried_again(
     api: Function, worker: Function, mapping: Mapping, upstream: Upstream
 ) -> None:

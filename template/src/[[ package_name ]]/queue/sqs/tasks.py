@@ -160,10 +160,10 @@ class Tasks:
         return False
 
     async def send(self, row: Row) -> None:
-        """Sends the message of a task, to be delivered at its time or as near to it as SQS can."""
-        wait = math.ceil(max(0, row.not_before - now_ms()) / 1000)
+        """Sends a task's message, for its time or as near it as SQS can. It names its tenant: SQS delivers fairly."""
+        wait = min(math.ceil(max(0, row.not_before - now_ms()) / 1000), LONGEST_DELAY)
         body = json.dumps({"tenant": row.tenant, "id": row.id})
-        await self.asked("send_message", MessageBody=body, DelaySeconds=min(wait, LONGEST_DELAY))
+        await self.asked("send_message", MessageBody=body, DelaySeconds=wait, MessageGroupId=row.tenant)
 
     async def asked(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """The answer of SQS.
