@@ -114,3 +114,25 @@ def test_a_full_disk_begins_no_deploy(stand: Stand, upstream: Upstream) -> None:
     code, told = stand.run("deploy", stand.image("v3", **settings_for(upstream)), before=without_room)
     assert (code, (stand.state, weights(stand)), answers(stand)) == (1, before, True), told
     assert "File too large" in told
+
+
+@pytest.mark.proves("ship.safely")
+def test_a_smoke_call_that_fails_gives_no_traffic(stand: Stand, upstream: Upstream) -> None:
+    upstream.plays({"fault": "status", "status": 500, "model": "v3"})
+    own = {"MODEL__PRIMARY": "openai-chat:v3", "GUARD__ATTEMPTS": 1}
+    code, told = stand.run("deploy", stand.image("v3", **settings_for(upstream, **own)))
+    upstream.plays()
+    assert (code, stand.state["main"], stand.state["canary"], answers(stand)) == (1, "2", "", True), told
+    assert "the smoke call of 3 failed: status 503" in told
+    assert {"blue", "green"} & stand.running == {c for c, name in stand.state["colours"].items() if name == "2"}
+
+
+@pytest.mark.proves("ship.safely")
+def test_a_canary_that_ends_is_taken_back(stand: Stand, upstream: Upstream) -> None:
+    deploy = stand.start("deploy", stand.image("v3", **settings_for(upstream)), "--seconds", "60")
+    eventually(lambda: stand.state["canary"] == "3", within=60, what="the canary has traffic")
+    colour = next(colour for colour, name in stand.state["colours"].items() if name == "3")
+    os.kill(json.loads((stand.engine / f"{colour}.json").read_text())["pid"], signal.SIGKILL)
+    _, told = deploy.communicate(timeout=60)
+    assert (deploy.returncode, stand.state["main"], stand.state["canary"], answers(stand)) == (1, "2", "", True), told
+    assert "ready went off" in told
