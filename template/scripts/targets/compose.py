@@ -93,9 +93,8 @@ class Compose:
 
     def smoke(self, revision: str) -> str:
         colour = self._colour(revision, self._record.read())
-        return (
-            local.run(self._containers.url(colour)) if colour else ""
-        )  # a rollback starts it, and waits until it is ready
+        # One without a colour is started by the rollback, which waits until it is ready.
+        return local.run(self._containers.url(colour)) if colour else ""
 
     def gates(self, revision: str) -> dict[str, bool]:
         """The proxy counts for each colour since the revision came: one failure may be chance, two are not."""
