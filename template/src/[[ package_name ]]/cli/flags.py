@@ -4,15 +4,16 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 import typer
 
 from ..config.settings import Settings
-from ..guard import Guards
-from ..runs.flags import NAMES, Flags
-from ..state import open_state
 from ..telemetry import logs
 from .terminal import fail, operator, settings, trail
+
+if TYPE_CHECKING:  # other commands do not wait for these
+    from ..runs.flags import Flags
 
 flags_app = typer.Typer(help="Switches that all replicas follow.", no_args_is_help=True)
 
@@ -20,8 +21,9 @@ flags_app = typer.Typer(help="Switches that all replicas follow.", no_args_is_he
 @flags_app.command("list")
 def flags_list() -> None:
     """List the switches and their values."""
+    from ..runs.flags import NAMES
 
-    async def read(chosen: Flags) -> None:
+    async def read(chosen: "Flags") -> None:
         for name, meaning in NAMES.items():
             typer.echo(f"{name}={await chosen.get(name)}  # {meaning}")
 
@@ -31,10 +33,12 @@ def flags_list() -> None:
 @flags_app.command("set")
 def flags_set(name: str, value: str) -> None:
     """Set the switch NAME to VALUE (on or off) for all replicas; they follow within a second."""
+    from ..runs.flags import NAMES
+
     if name not in NAMES or value not in ("on", "off"):
         fail(f"There is no {name}={value}. Switches: {', '.join(NAMES)}; values: on, off.", 2)
 
-    async def write(chosen: Flags) -> None:
+    async def write(chosen: "Flags") -> None:
         await chosen.set(name, value)
 
     current = settings()
@@ -44,7 +48,11 @@ def flags_set(name: str, value: str) -> None:
     typer.echo(f"{name}={value}")
 
 
-def _with_flags(current: Settings, work: Callable[..., Awaitable[None]]) -> None:
+def _with_flags(current: Settings, work: "Callable[[Flags], Awaitable[None]]") -> None:
+    from ..guard import Guards
+    from ..runs.flags import Flags
+    from ..state import open_state
+
     url = current.state_url.get_secret_value()
     if url.startswith("memory:"):
         fail("Switches are in the state store. STATE_URL is memory://, which only one process sees; give redis://….", 2)
