@@ -130,9 +130,9 @@ def test_a_smoke_call_that_fails_gives_no_traffic(stand: Stand, upstream: Upstre
 @pytest.mark.proves("ship.safely")
 def test_a_canary_that_ends_is_taken_back(stand: Stand, upstream: Upstream) -> None:
     deploy = stand.start("deploy", stand.image("v3", **settings_for(upstream)), "--seconds", "60")
-    eventually(lambda: stand.state["canary"] == "3", within=60, what="the canary has traffic")
+    eventually(lambda: stand.state["canary"] == "3", within=240, what="the canary has traffic")
     colour = next(colour for colour, name in stand.state["colours"].items() if name == "3")
     os.kill(json.loads((stand.engine / f"{colour}.json").read_text())["pid"], signal.SIGKILL)
-    _, told = deploy.communicate(timeout=60)
+    _, told = deploy.communicate(timeout=240)
     assert (deploy.returncode, stand.state["main"], stand.state["canary"], answers(stand)) == (1, "2", "", True), told
     assert "ready went off" in told
