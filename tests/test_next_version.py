@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -196,17 +197,39 @@ def test_what_git_ignores_or_does_not_show_is_left_alone(service: Updated) -> No
     assert (service.team.project / "notes/ideas.md").read_text() == "Ours.\n"
 
 
-def test_a_file_that_git_does_not_keep_is_not_overwritten(template: Path, tmp_path: Path) -> None:
-    project = made(template, "v1.0.0", {}, tmp_path)
+def in_the_way(project: Path) -> None:
     (project / ".git/info/exclude").write_text("growth.md\n")
     (project / "docs/growth.md").write_text("Ours.\n")
+
+
+def a_folder(project: Path) -> None:
+    (project / "docs/growth.md").mkdir()
+    (project / "docs/growth.md/ours.md").write_text("Ours.\n")
+
+
+def a_file(project: Path) -> None:
+    shutil.rmtree(project / "scripts")
+    (project / "scripts").write_text("Ours.\n")
+
+
+@pytest.mark.parametrize(
+    ("edit", "named"), [(in_the_way, "docs/growth.md"), (a_folder, "docs/growth.md"), (a_file, "scripts")]
+)
+def test_what_the_team_has_where_a_file_is_to_be_is_not_overwritten(
+    edit: Callable[[Path], None], named: str, template: Path, tmp_path: Path
+) -> None:
+    project = made(template, "v1.0.0", {}, tmp_path)
+    edit(project)
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--allow-empty", "--message", "feat: ours")
+    before = files(project)
     command = [str(TOOLS / "copier"), "update", "--trust", "--defaults", "--vcs-ref", "v1.1.0"]
     done = subprocess.run(command, cwd=project, env=clean_environment(), capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "NOT UPDATED" in done.stderr
-    assert "\n  docs/growth.md\n" in done.stderr
+    assert f"\n  {named}\n" in done.stderr
     assert git(project, "status", "--porcelain") == ""
-    assert (project / "docs/growth.md").read_text() == "Ours.\n"
+    assert files(project) == before
 
 
 def test_a_new_question_breaks_nobody_and_a_second_update_has_nothing_to_do(template: Path, tmp_path: Path) -> None:

@@ -27,5 +27,5 @@ def test_the_page_about_trust_names_every_extension() -> None:
     extensions = yaml.safe_load((ROOT / "copier.yml").read_text())["_jinja_extensions"][1:]
     page = (ROOT / "docs" / "how-to" / "use.md").read_text()
     assert sorted(re.findall(r"`(extensions/\w+\.py)`", page)) == sorted(
-        [*(extension.partition(":")[0] for extension in extensions), "extensions/untracked.py", "extensions/update.py"]
+        [*(extension.partition(":")[0] for extension in extensions), "extensions/in_the_way.py", "extensions/update.py"]
     )
