@@ -120,7 +120,7 @@ def _beside(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def own_tests(render: Render, user_environment: dict[str, str]) -> Iterator[dict[str, Callable[[], str]]]:
-    """What each rendered project's own tests say. Most run in parallel with this suite, two at a time."""
+    """What each rendered project's own tests say. Most run one after another, in parallel with this suite."""
 
     def tested(name: str) -> str:
         answers, command = OWN_TESTS[name]
@@ -129,7 +129,7 @@ def own_tests(render: Render, user_environment: dict[str, str]) -> Iterator[dict
         said, report = project.run(*command), project.path / "chaos-report.md"
         return said + (report.read_text() if report.exists() else "")
 
-    with ThreadPoolExecutor(2) as executor:
+    with ThreadPoolExecutor(1) as executor:
         yield {
             name: partial(tested, name) if name in RUN_HERE else executor.submit(tested, name).result
             for name in OWN_TESTS
