@@ -72,6 +72,9 @@ class KubeApi:
                 self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key).digest()).decode())
                 self.send_header("Sec-WebSocket-Protocol", "v5.channel.k8s.io")
                 self.end_headers()
+                with suppress(OSError):  # a client whose streams are not all there yet takes the end for a failure
+                    self.connection.settimeout(2)
+                    self.rfile.read(1)
                 for channel, text in ((2, str(api.runs["said"])), (3, json.dumps(api.ended()))):
                     content = bytes([channel]) + text.encode()
                     self.wfile.write(bytes([0x82, 126]) + len(content).to_bytes(2, "big") + content)
