@@ -9,6 +9,7 @@ from nopanic import BulkheadFull, CircuitOpen
 from ..telemetry import logs
 
 MOST_CHARS = 300
+_MOST_CAUSES = 8  # an error may be its own cause
 
 
 def told(error: BaseException) -> dict[str, Any]:
@@ -41,7 +42,9 @@ def _reason(error: BaseException) -> dict[str, str]:
     """The words of the connection's error, or else of the SDK's. Other causes may quote the model's answer."""
     words = getattr(error, "message", None)
     cause: BaseException | None = error
-    while cause is not None:
+    for _ in range(_MOST_CAUSES):
+        if cause is None:
+            break
         words = (isinstance(cause, OSError | httpx2.HTTPError) and str(cause)) or words
         cause = cause.__cause__
     return {"reason": logs.masked(words)[:MOST_CHARS]} if isinstance(words, str) and words else {}
