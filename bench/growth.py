@@ -110,6 +110,8 @@ def measurements(project: Path, folder: Path, upstream: str, size: Size) -> Iter
     yield "API keys, each of another tenant", points
     with start(CACHE__TTL_SECONDS="86400") as one:
         yield "idempotency keys", [one.grown(number, CACHED, "/v1/runs", once=True) for number in size.growth]
+    with start(CACHE__TTL_SECONDS="86400") as one:
+        yield "log lines and audit records", [one.grown(number, CACHED, "/v1/runs") for number in size.growth]
     with start() as one:
         yield "conversations", [one.grown(number, CONVERSATION, "/v1/runs") for number in few]
     with start() as one:
