@@ -19,6 +19,7 @@ MOST = 10_000  # waiting entries
 MOST_BYTES = 8 * 1024 * 1024
 STUCK_SECONDS = 2.0  # a write that takes longer counts as trouble
 _RETRY_SECONDS = 0.5
+_GATHER_SECONDS = 0.002  # the thread wakes once for the lines of this time: waking for each costs more than writing it
 
 
 class Sink(Generic[T]):
@@ -85,6 +86,8 @@ class Sink(Generic[T]):
         while not self._closed:
             self._wake.wait()
             self._wake.clear()
+            if not self._closed:
+                time.sleep(_GATHER_SECONDS)
             while self._entries and not self._closed:
                 self._next()
             with self._lock:
