@@ -18,6 +18,7 @@ TITLES = {
     "rendering": "Rendering and updating",
     "first_answer": "The first answer",
     "cold_start": "Cold starts on AWS Lambda",
+    "commands": "Commands",
     "size": "Size",
 }
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from endpoints import BARE, OURS
 
+COMMANDS = {"ask": 1.2, "status": 0.6, "config check": 0.8}  # CPU seconds
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -36,6 +38,8 @@ def goals(parts: dict[str, Any]) -> Iterator[Goal]:
         yield _goal("first streamed token, more than bare", sorted(added)[len(added) // 4 : -len(added) // 4], 3, " ms")
         yield _goal("a stream without news, memory", [idle["kib"]], 60, " KiB")
         yield _goal("a stream without news, share of a core", [100 * idle["core"]], 0.05, " %")
+    for name, seconds in parts.get("commands", {}).get("cpu_s", {}).items():
+        yield _goal(f"CPU of `{name}`, to the prompt", seconds, COMMANDS[name], " s")
 
 
 def _of_load(endpoints: dict[str, Any]) -> Iterator[Goal]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import cold_start
+import commands
 import durable
 import figures
 import first_answer
@@ -40,6 +41,7 @@ PARTS: dict[str, Callable[[Path, Path, Size], dict[str, Any] | None]] = {
     "growth": growth.measure,
     "replicas": replicas.measure,
     "cold_start": cold_start.measure,
+    "commands": commands.measure,
     "queue": durable.measure,
 }
 ROOT = Path(__file__).resolve().parent.parent

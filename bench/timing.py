@@ -24,13 +24,14 @@ def row(what: str, figure: str, note: str = "") -> None:
     print(f"  {what:<52} {figure:>12}  {note}".rstrip(), flush=True)
 
 
-def run(*command: str | Path, **variables: str) -> None:
-    """Run a command quietly; what it said is in the error when it fails."""
+def run(*command: str | Path, cwd: Path | None = None, **variables: str) -> str:
+    """Runs a command quietly and returns its output; when it fails, the error has what it said."""
     done = subprocess.run(
-        command, env=os.environ | variables, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        command, cwd=cwd, env=os.environ | variables, stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
     if done.returncode != 0:
         raise RuntimeError(f"{command[0]} failed:\n{done.stdout.decode()}{done.stderr.decode()}")
+    return done.stdout.decode()
 
 
 def timed(prepare: Callable[[], object], command: list[str | Path], times: int = 5) -> tuple[float, float]:

@@ -70,9 +70,9 @@ def in_module(name: str, module: Path) -> bool:
     return name in names
 
 
-# The parts that start services: a few seconds of load each, without the other products. Other tests render, update and
+# The parts that start the service: a few seconds each, without the other products. Other tests render, update and
 # package, as the rest of the parts do.
-SMOKED = ("gateway", "streams", "growth", "replicas", "queue")
+SMOKED = ("gateway", "streams", "growth", "replicas", "queue", "commands")
 
 
 @pytest.fixture(scope="module")
