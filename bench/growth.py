@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from endpoints import KEY, Endpoint, model_server, ours
+from first_answer import free_port
 from load import Load, load
-from servers import OTHERS, cpu_seconds, memory_mib, process
+from servers import OTHERS, cpu_seconds, memory_mib, process, wait_for
 from sizes import Size
 from timing import environment, render, row
 
@@ -46,6 +47,7 @@ class Service:
     endpoint: Endpoint
     pid: int
     has: int = 0
+    done: int = 0
 
     def send(self, body: str, path: str, requests: int, **options: Any) -> Load:
         address = f"http://127.0.0.1:{self.endpoint.port}{path}"
@@ -72,16 +74,21 @@ class Service:
 
     def work(self, project: Path, folder: Path) -> None:
         """Has a worker do all tasks."""
+        port = free_port()
         command = (project / ".venv" / "bin" / "my-agent", "work")
-        variables = self.endpoint.variables | {"PORT": "0", "QUEUE__CONCURRENCY": "32"}
-        with process(folder, "worker", *command, cores=OTHERS, **variables):
-            while self._queued():
+        variables = self.endpoint.variables | {"PORT": str(port), "QUEUE__CONCURRENCY": "32"}
+        with process(folder, "worker", *command, cores=OTHERS, **variables) as worker:
+            wait_for(f"http://127.0.0.1:{port}/readyz", worker, folder / "worker.log")
+            while completed(port) < self.has - self.done:
                 time.sleep(0.5)
+        self.done = self.has
 
-    def _queued(self) -> bool:
-        scraped = urllib.request.urlopen(f"http://127.0.0.1:{self.endpoint.port}/metrics").read().decode()
-        depths = [line.split()[-1] for line in scraped.splitlines() if line.startswith("queue_depth")]
-        return any(float(depth) for depth in depths)
+
+def completed(port: int) -> float:
+    """How many tasks the worker with this port has completed."""
+    scraped = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
+    [count] = [line.split()[-1] for line in scraped.splitlines() if line.startswith('tasks_total{outcome="completed"')]
+    return float(count)
 
 
 def measure(template: Path, folder: Path, size: Size) -> dict[str, Any]:

@@ -26,11 +26,14 @@ _SHARE_ON_TOP = 0.25  # of QUEUE__MAX_DEPTH, for tenants with few tasks while ot
 
 
 def count_from_zero() -> None:
-    """Sets every counter to zero: a rate needs a first value."""
+    """Sets every counter to zero: a rate needs a first value.
+
+    Labels are plain strings: OpenTelemetry makes a second series for an enumeration's member of the same value.
+    """
     TAKEOVERS.add(0)
     for outcome in Status:
         if outcome.final:
-            TASKS.add(0, {"outcome": outcome})
+            TASKS.add(0, {"outcome": outcome.value})
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 _PLACE = "the queue's database"
 _PAUSE_SECONDS = 1.0
+_LOOK_SECONDS = 5.0  # of a gateway; workers look more often
 
 
 def database_of(settings: Settings) -> Database:
@@ -65,13 +66,13 @@ async def connected(settings: Settings, audit: Audit, models: "Models | None" = 
 async def open_tasks(service: "Service") -> AsyncGenerator[Tasks]:
     """The queue of a running service, which has not started before its database answers."""
     async with awaited_tasks(service) as tasks:
-        reaching = asyncio.create_task(_reached(tasks, service.health))
+        watching = asyncio.create_task(_watch(tasks, service.health))
         try:
             yield tasks
         finally:
-            reaching.cancel()
+            watching.cancel()
             with suppress(asyncio.CancelledError):
-                await reaching
+                await watching
 
 
 @asynccontextmanager
@@ -103,6 +104,15 @@ async def once_it_can(work: Callable[[], Awaitable[T]]) -> T:
         if reason != told:
             log.warning("queue_database_awaited", reason=(told := reason))
         await asyncio.sleep(_PAUSE_SECONDS)
+
+
+async def _watch(tasks: Tasks, health: "Health") -> None:
+    """Reads the depth for the metrics from time to time, also while no worker runs and nobody submits a task."""
+    await _reached(tasks, health)
+    while True:
+        with suppress(StateUnavailable):  # readiness says so
+            await tasks.sample()
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _reached(tasks: Tasks, health: "Health") -> None:

@@ -109,7 +109,7 @@ class Tasks(Queries):
         if not cancelled:
             raise Conflict(f"Task {task_id} has ended already: {view.status}.")
         self._audit.record("task.cancel", actor=actor, outcome="ok", tenant=tenant, task=task_id)
-        meters.TASKS.add(1, {"outcome": Status.CANCELLED})
+        meters.TASKS.add(1, {"outcome": Status.CANCELLED.value})
         return view
 
     async def retry(self, task_id: str, *, tenant: str, actor: str) -> TaskView:
