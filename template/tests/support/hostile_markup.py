@@ -22,6 +22,23 @@ _ADDRESSES = [
     "data:text/html;base64,PHNjcmlwdD4=",
     "data:image/svg+xml,x",
 ]
+# A tag that is harmless for as long as this leaves before its end is there.
+_LONG = (
+    "<y and more words that are enough to leave before this can be known to be a tag",
+    '<a href="https://example.com/a/path/that/goes/on/and/on/and/on?and=a&query=too"',
+    "<details open class=c id=d title='a title that says what it is about' lang=en",
+)
+_LATE = (
+    " onclick=alert(1)>x",
+    " title='a > b' onclick = 'alert(1)' >x",
+    "\nonclick=alert(1) onmouseover='alert(2)' data-x=\"> onfocus=alert(3)\">x",
+    " href=javascript&colon;alert(1)>x",
+    " style='background:url(//evil.example/x)'>x",
+    " title='<img src=x onerror=alert(1)>'>x",
+    " title='`' onclick=alert(1)>`x",
+    " title='[x](javascript:alert(1))' onclick=alert(1)>x",
+    " title='![x](//evil.example/x)' onclick=alert(1)>x",
+)
 _MARKDOWN_ADDRESSES = [*_ADDRESSES, "javascript\\:alert(1)", "<javascript:alert(1)>", "<java\tscript:alert(1)>"]
 TAGS = [
     "<script>alert(1)</script>",
@@ -69,6 +86,9 @@ TAGS = [
     "<![CDATA[ ><img src=x onerror=alert(1)> ]]>",
     "<x ![a](`<a\n>`)><svg onload=alert(1)![a](`<a\n>`)",
     *[f"<a href='{address}'>x</a>" for address in _ADDRESSES],
+    *[long + late for long in _LONG for late in _LATE],
+    "<https://example.com/onmouseover=alert(1)>",
+    "<https://example.com/<svg/onload=alert(1)>",
 ]
 LINKS = [
     *[f"[x]({address})" for address in _MARKDOWN_ADDRESSES],

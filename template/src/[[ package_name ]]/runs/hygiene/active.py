@@ -7,17 +7,17 @@ from enum import Enum, auto
 from .reading import end_of
 
 # Active whatever their attributes are. Some change how a browser reads all that follows.
-_ELEMENTS = re.compile(
+ELEMENTS = re.compile(
     "applet|audio|button|fencedframe|form|frame(?:set)?|iframe|math|portal|script|select|style|svg|textarea|video",
     re.IGNORECASE,
 )
 # Active with a value in an attribute; `<image>` alone is a placeholder in a sentence.
-_LOADERS = re.compile(
+LOADERS = re.compile(
     "base|bgsound|embed|image|img|input|isindex|keygen|layer|link|meta|object|param|picture|source|track",
     re.IGNORECASE,
 )
 # Handlers, what loads or submits, and the hooks of libraries that run what they find in a page.
-_ATTRIBUTE = re.compile(
+ATTRIBUTE = re.compile(
     r"(?:on|hx-|data-hx-|v-|x-|ng-|[@:_])\S*|(?:form)?action|attributionsrc|background|code(?:base)?|data(?:src)?|dynsrc"
     r"|http-equiv|(?:image)?srcset|lowsrc|manifest|ping|poster|src(?:doc)?",
     re.IGNORECASE,
@@ -74,12 +74,12 @@ def active_scheme(address: str) -> int:
 
 
 def _active(name: str, attributes: str) -> bool:
-    if _ELEMENTS.fullmatch(name) or (_LOADERS.fullmatch(name) and "=" in attributes):
+    if ELEMENTS.fullmatch(name) or (LOADERS.fullmatch(name) and "=" in attributes):
         return True
     for attribute, value in _PAIR.findall(attributes):
         value = value.strip("\"'")
         loads = attribute.lower() == "style" and not _PLAIN_STYLE.fullmatch(value)
-        if loads or _ATTRIBUTE.fullmatch(attribute) or active_address(value) or _holds_active_tag(value):
+        if loads or ATTRIBUTE.fullmatch(attribute) or active_address(value) or _holds_active_tag(value):
             return True
     return False
 
@@ -87,7 +87,7 @@ def _active(name: str, attributes: str) -> bool:
 def _holds_active_tag(value: str) -> bool:
     """Whether there would be an active tag where a browser takes the value for text (`<title>`, `<noscript>`)."""
     last = value.rfind("=")
-    return any(tag.end() < last or _ELEMENTS.fullmatch(tag[2]) for tag in _ELEMENT.finditer(value))
+    return any(tag.end() < last or ELEMENTS.fullmatch(tag[2]) for tag in _ELEMENT.finditer(value))
 
 
 def tag_in_text(text: str, at: int, *, final: bool) -> tuple[Verdict, int]:
@@ -96,18 +96,19 @@ def tag_in_text(text: str, at: int, *, final: bool) -> tuple[Verdict, int]:
     if element and (tag := TAG.match(text, at)):
         attributes = text[element.end() : tag.end() - 1]
         if not element[1] and _active(element[2], attributes):
-            return Verdict.ACTIVE, at
+            return Verdict.ACTIVE, tag.end()
         return (Verdict.TEXT, at) if "<" in _QUOTED.sub("", attributes) else (Verdict.HARMLESS, tag.end())
     if not final and TAG_BEGUN.match(text, at):
         return Verdict.OPEN, at
     loose = _LOOSE.match(text, at)
     if not loose:
         return Verdict.TEXT, at
-    if loose.end() - at > _LOOSE_LENGTH and not (_ELEMENTS.fullmatch(loose[1]) or _LOADERS.fullmatch(loose[1])):
+    if loose.end() - at > _LOOSE_LENGTH and not (ELEMENTS.fullmatch(loose[1]) or LOADERS.fullmatch(loose[1])):
         return Verdict.TEXT, at
     if not loose[2]:
         return Verdict.OPEN if loose.end() == len(text) and not final else Verdict.TEXT, at
-    return Verdict.ACTIVE if _active(loose[1], text[loose.end(1) : loose.end() - 1]) else Verdict.TEXT, at
+    active = _active(loose[1], text[loose.end(1) : loose.end() - 1])
+    return (Verdict.ACTIVE, loose.end()) if active else (Verdict.TEXT, at)
 
 
 def tag_in_page(text: str, at: int, stop: int, *, final: bool) -> tuple[Verdict, int]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from .active import TAG, TAG_BEGUN, Verdict, first_tag
+from .ahead import released
 
 # The beginning of a line that the rest of it can still turn into something else.
 _UNDECIDED = re.compile(r"(?:[-+*_=#~`.)|:>\d\s]*|`{3}.*|~{3}.*|#{1,6}[ \t].*)\Z", re.DOTALL)
@@ -66,6 +67,12 @@ def is_undecided(rest: str) -> bool:
     return _HTML_NAME.fullmatch(name[1]) is not None or TAG_BEGUN.match(rest) is not None
 
 
+def in_text(rest: str) -> bool:
+    """Whether a tag at the beginning of a line, although it is open, begins no HTML that more lines belong to."""
+    name = _NAME.match(rest)
+    return name is not None and not _HTML_NAME.fullmatch(name[1])
+
+
 def beginning(rest: str, following: Iterator[str], *, paragraph: bool, underlines: bool) -> Block:
     """The block that `rest` of a line begins; a paragraph when it begins none, or goes on with the `paragraph` before.
 
@@ -90,7 +97,7 @@ def beginning(rest: str, following: Iterator[str], *, paragraph: bool, underline
         lines.append(line)
         block.table = TABLE.fullmatch(line.strip(" \t")) is not None
     if block.leaf is Leaf.HTML and rest[1] not in "!?" and _begins_active(lines, following):
-        return Block(Leaf.PARAGRAPH, active=True)
+        return Block(Leaf.PARAGRAPH, active=not (in_text(rest) and released(rest, 0)))
     return block
 
 

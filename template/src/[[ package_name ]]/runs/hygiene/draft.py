@@ -1,6 +1,6 @@
 """A text while it is read: what it says, how far it was read, and what is written in its place."""
 
-from bisect import insort
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 
@@ -50,9 +50,29 @@ class Draft:
             self._found[what] = place, self.base + len(self.text)
         return place - self.base if place >= 0 else -1
 
+    @property
+    def idle(self) -> bool:
+        """Whether all is written."""
+        return self._done == len(self.text) and not self._new
+
+    @property
+    def edited(self) -> bool:
+        """Whether something is still to be written differently."""
+        return bool(self._edits)
+
     def edit(self, at: int, length: int, written: str) -> None:
         """Writes `written` instead of so many characters."""
-        insort(self._edits, (at + self.base, length, written))
+        edit = (at + self.base, length, written)
+        place = bisect_left(self._edits, edit)
+        if self._edits[place : place + 1] != [edit]:
+            self._edits.insert(place, edit)
+
+    def before(self, count: int) -> int:
+        """What so many of the characters that come next were made of; 0 if something before them is not written yet."""
+        if self._done < self.at or self._edits:
+            return 0
+        until = self.at + self.base + count
+        return count + sum(length - 1 for place, _, length in self._stand_ins if place < until)
 
     def flush(self, end: int) -> None:
         """Writes what is before this place."""

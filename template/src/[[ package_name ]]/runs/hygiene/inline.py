@@ -1,9 +1,11 @@
 """The text of one block, read from left to right as CommonMark reads it, with all that is active defused."""
 
 import re
+from typing import NoReturn
 
-from . import links
+from . import links, opaque
 from .active import Verdict, tag_in_page, tag_in_text
+from .ahead import harmless, released
 from .backticks import Backticks
 from .brackets import Brackets, References
 from .draft import Draft, Write
@@ -12,12 +14,6 @@ from .reading import Doubt, More, Span, peek
 _SPECIAL = re.compile(r"[\\`\[\]]|<(?=[!-;=?-~]|\Z)|!(?=\[|\Z)")
 _TAG = re.compile(r"<(?=[A-Za-z/]|\Z)")
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
-_OPAQUE = {"<!--": "-->", "<?": "?>", "<![CDATA[": "]]>", "<!": ">"}
-# A comment in every version of CommonMark, and for a browser in every state.
-_PLAIN_COMMENT = re.compile(
-    r"<!--(?!-?>)(?:(?!--|</(?:i?frame|no(?:embed|frames|script)|script|style|textarea|title|xmp)\b)[\s\S])*+(?<!-)-->",
-    re.IGNORECASE,
-)
 # Programs that know tables read each cell by itself.
 _CELL_END = re.compile(r"(?<!\\)\||\n")
 _LIVE = re.compile(r"<[A-Za-z/]|!\[|\]\(")
@@ -41,6 +37,7 @@ class Inline:
         self._backticks = Backticks(self.draft)
         self._brackets = Brackets(self.draft, references)
         self._table = False
+        self._harmless = 0  # so many characters from here on, although the tag is open
         self._crossed = -1  # on the line of this place something was skipped that is more than a part of a cell
 
     def doubt(self) -> None:
@@ -65,6 +62,7 @@ class Inline:
         """Reads as far as it can be decided, and writes that."""
         draft = self.draft
         draft.join()
+        self._harmless = 0
         while True:
             try:
                 while self.defines:
@@ -82,6 +80,11 @@ class Inline:
         if final:
             self._brackets.give_up(defuse=False)
         draft.flush(min(draft.at, self._brackets.first_image))
+
+    @property
+    def ahead(self) -> int | None:
+        """How many characters behind those that are written stay as they are; None if that is unknown."""
+        return self.draft.before(self._harmless) if self._harmless or self.draft.edited else None
 
     def _doubt(self) -> None:
         if self.defines:
@@ -115,8 +118,7 @@ class Inline:
             end, is_code = self._backticks.code(at, final)
             return self._pass(at, at, end, final) if is_code else end
         if character == "]":
-            link = self._brackets.closed(at, final)
-            if link:
+            if link := self._brackets.closed(at, final):
                 self._pass(link.start, at, link.end, final)
             return self._brackets.close(at, link)
         if character == "!" and peek(text, at + 1, final) != "[":
@@ -126,59 +128,62 @@ class Inline:
 
     def _angle(self, at: int, final: bool, *, page: bool) -> int:
         text = self.draft.text
-        link = links.AUTOLINK.match(text, at) if self.in_doubt or not page else None
-        if link:
-            end = at + 1 if "<" in link[1] else self._one_thing(at, link.end(), final)
-            self._brackets.defuse(Span(at + 1, link.end() - 1))
-            return end
+        if not page or self.in_doubt:
+            if link := links.AUTOLINK.match(text, at):
+                self._brackets.defuse(Span(at + 1, link.end() - 1))
+                if not page:
+                    return at + 1 if "<" in link[1] else self._one_thing(at, link.end(), final)
+            elif not final and links.AUTOLINK_BEGUN.match(text, at):
+                self._wait(at, page=page)
         if page:
             stops = [stop for what in "=>" if (stop := self.draft.find(what, at)) >= 0]
             verdict, end = tag_in_page(text, at, min(stops, default=-1), final=final)
             if verdict is Verdict.HARMLESS and not self.in_doubt:
                 return end if self._page else min(end, self._page_until - self.draft.base)
-            return self._judged(verdict, end, at, final)
-        if peek(text, at + 1, final) in ("!", "?"):
-            return at + 1 if self.in_doubt else self._markup(at, final)
-        if not final and links.AUTOLINK_BEGUN.match(text, at):
-            raise More
-        return self._judged(*tag_in_text(text, at, final=final), at=at, final=final)
+        elif peek(text, at + 1, final) in ("!", "?"):
+            return at + 1 if self.in_doubt else self._opaque(at, final)
+        else:
+            verdict, end = tag_in_text(text, at, final=final)
+        if verdict is Verdict.OPEN:
+            self._wait(at, page=page)
+        if verdict is Verdict.HARMLESS:
+            return self._one_thing(at, end, final)
+        if verdict is Verdict.ACTIVE:
+            self._defuse(at, end, page=page)
+        return at + 1
 
-    def _markup(self, at: int, final: bool) -> int:
+    def _wait(self, at: int, *, page: bool) -> NoReturn:
+        self._harmless = 0 if page else harmless(self.draft.text, at)
+        raise More
+
+    def _defuse(self, at: int, end: int, *, page: bool) -> None:
+        """Makes text of an active tag: at its beginning, or further on when the beginning has left already."""
+        text = self.draft.text
+        if page or not released(text, at):
+            self.draft.edit(at, 1, "&lt;")
+            return
+        for place in range(at + harmless(text, at), end):
+            if text[place] == "=":
+                self.draft.edit(place, 1, "&#61;")
+
+    def _opaque(self, at: int, final: bool) -> int:
         """Goes into a comment, an instruction, a declaration or CDATA: the text of a page."""
         text = self.draft.text
-        for opening in _OPAQUE:
-            if not final and len(text) - at < len(opening) and opening.startswith(text[at:]):
-                raise More
-            if text.startswith(opening, at):
-                break
-        else:
+        opening = opaque.opening(text, at, final)
+        if not opening:
             return at + 1
-        if opening == "<!" and not ("A" <= peek(text, at + 2, final).upper() <= "Z"):
-            return at + 1
-        closing = _OPAQUE[opening]
-        # `<!-->` and `<!--->` are comments.
-        end = self.draft.find(closing, at + (2 if opening == "<!--" else len(opening)))
-        if end < 0:
+        closing, start = opaque.closing(opening, at)
+        end = self.draft.find(closing, start) + len(closing)
+        if end < start:
             if final:
                 return at + 1
             raise More
-        end += len(closing)
-        comment = _PLAIN_COMMENT.match(text, at)
-        if comment:
+        if opaque.PLAIN_COMMENT.match(text, at):
             return self._one_thing(at, end, final)
         self._page_until = end + self.draft.base
         if opening == "<!--" or "`" in text[at:end]:
             raise Doubt
         self._pass(at, at + 1, end, final)
-        return at + 1
-
-    def _judged(self, verdict: Verdict, end: int, at: int, final: bool) -> int:
-        if verdict is Verdict.OPEN:
-            raise More
-        if verdict is Verdict.HARMLESS:
-            return self._one_thing(at, end, final)
-        if verdict is Verdict.ACTIVE:
-            self.draft.edit(at, 1, "&lt;")
         return at + 1
 
     def _one_thing(self, at: int, end: int, final: bool) -> int:

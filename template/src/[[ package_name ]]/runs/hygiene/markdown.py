@@ -3,7 +3,8 @@
 import re
 from contextlib import suppress
 
-from .blocks import RULE, TABLE, Block, Leaf, beginning, is_undecided
+from .ahead import harmless
+from .blocks import RULE, TABLE, Block, Leaf, beginning, in_text, is_undecided
 from .brackets import References
 from .containers import ITEM, QUOTE, Within, blanks, columns, item, within
 from .inline import Inline
@@ -28,11 +29,13 @@ class Markdown:
         self._inline: Inline | None = None
         self._line: list[str] | None = None  # the text of the line that is being read, once its block is known
         self._line_end = ""  # of the line before
+        self._ahead: int | None = None  # so many characters of an undecided line stay as they are
         self._doubt = False  # programs differ about the blocks from here on
 
     def feed(self, text: str, *, final: bool = False) -> str:
         """What is decided now."""
         self._lines.add(text)
+        self._ahead = None
         with suppress(More):
             for piece in self._lines.pieces(final):
                 self._read(piece, final)
@@ -45,6 +48,11 @@ class Markdown:
         out = "".join(self._out)
         self._out.clear()
         return out
+
+    @property
+    def ahead(self) -> int | None:
+        """So many more stay as they are, and no others so far; None if that is unknown."""
+        return self._inline.ahead if self._inline and not self._inline.draft.idle else self._ahead
 
     def _write(self, text: str, length: int | None = None) -> None:
         self._out.append(text)
@@ -101,6 +109,9 @@ class Markdown:
             place, behind = blanks(line, at, column)
             indent, rest = behind - column, line[place:]
             if not ended and is_undecided(rest):
+                if not self._doubt and not disputed and in_text(rest) and not self._defined_only():
+                    count = harmless(rest, 0)
+                    self._ahead = len(self._line_end) + place + count if count else None
                 raise More
             if not rest or indent > 3 or rest[0].isalpha():
                 break

@@ -1,10 +1,9 @@
 """Active markup in a text that comes in pieces: a piece leaves as soon as nothing in it can be active any more."""
 
-import re
 from typing import Protocol
 
-# What may be written differently, or comes right before it: tags, images, addresses.
-_STOP = re.compile(r"<(?=[A-Za-z/]|\Z)|!(?=\[|\Z)|\](?=[(:]|\Z)")
+from .ahead import stop
+
 # While more than this is undecided, the reader looks again only when a sixteenth is new: its time stays in proportion.
 _PATIENT_FROM = 4096
 _SHARE = 16
@@ -16,6 +15,10 @@ class Reader(Protocol):
     @property
     def taken(self) -> int:
         """Of so many characters it has decided what is written."""
+
+    @property
+    def ahead(self) -> int | None:
+        """So many more stay as they are, and no others so far; None if that is unknown."""
 
     def feed(self, text: str, *, final: bool = False) -> str:
         """What is decided now."""
@@ -35,7 +38,7 @@ class Markup:
 
     def work(self, text: str) -> int:
         """How many characters would be read if this came next."""
-        if not self._stopped and not _STOP.search(text):
+        if not self._stopped and stop(text) < 0:
             return 0
         return self._given - self._reader.taken + self._size + len(text)
 
@@ -66,9 +69,10 @@ class Markup:
     def _unchanged(self) -> str:
         """What comes before the next place where something may be written differently."""
         text = "".join(self._unsent)
-        stop = _STOP.search(text)
-        self._stopped = stop is not None
-        end = stop.start() if stop else len(text)
+        ahead = self._reader.ahead if self._stopped else None
+        end = stop(text) if ahead is None else max(ahead - self._ahead, 0)
+        self._stopped = end >= 0
+        end = end if self._stopped else len(text)
         self._unsent = [text[end:]]
         self._ahead += end
         return text[:end]

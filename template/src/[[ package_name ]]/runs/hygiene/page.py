@@ -12,6 +12,10 @@ class Page:
         self._out: list[str] = []
         self._inline = Inline(self._write, References(), page=True, doubt=True)
 
+    @property
+    def ahead(self) -> int | None:
+        return self._inline.ahead
+
     def feed(self, text: str, *, final: bool = False) -> str:
         """What is decided now."""
         self._inline.draft.add(text)
