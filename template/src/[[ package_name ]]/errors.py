@@ -1,6 +1,19 @@
 """The errors of the service, named after the reaction they call for. Each knows its HTTP form (RFC 9457)."""
 
+from collections.abc import Iterator
 from typing import ClassVar
+
+
+def causes(error: BaseException | None, *, contexts: bool = False) -> Iterator[BaseException]:
+    """An error and what caused it, each once: an error may be its own cause.
+
+    With `contexts`, an error without a cause leads to the one that was handled when it was raised.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (error.__context__ if contexts else None)
 
 
 class ServiceError(Exception):

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx2
 
+from ..errors import causes
+
 MAX_ANSWER_BYTES = 8 * 1024 * 1024  # of streams and files
 MAX_JSON_BYTES = 2 * 1024 * 1024  # four times a model's longest answer; it is parsed and cleaned in one go
 ENCODINGS = "gzip, deflate"  # accepted by requests; zlib decodes both piece by piece
@@ -18,8 +20,7 @@ class AnswerTooLarge(httpx2.ReadError):
 
 def too_large(error: BaseException) -> bool:
     """Whether AnswerTooLarge caused an error; looks at the causes of an SDK's error too."""
-    causes = (error, error.__cause__, error.__cause__ and error.__cause__.__cause__)
-    return any(isinstance(cause, AnswerTooLarge) for cause in causes)
+    return any(isinstance(cause, AnswerTooLarge) for cause in causes(error))
 
 
 def bound(response: httpx2.Response) -> httpx2.Response:

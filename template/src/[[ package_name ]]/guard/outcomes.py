@@ -6,10 +6,10 @@ from typing import Any
 import httpx2
 from nopanic import BulkheadFull, CircuitOpen
 
+from ..errors import causes
 from ..telemetry import logs
 
 MOST_CHARS = 300
-_MOST_CAUSES = 8  # an error may be its own cause
 
 
 def told(error: BaseException) -> dict[str, Any]:
@@ -41,12 +41,8 @@ def told(error: BaseException) -> dict[str, Any]:
 def _reason(error: BaseException) -> dict[str, str]:
     """The words of the connection's error, or else of the SDK's. Other causes may quote the model's answer."""
     words = getattr(error, "message", None)
-    cause: BaseException | None = error
-    for _ in range(_MOST_CAUSES):
-        if cause is None:
-            break
+    for cause in causes(error):
         words = (isinstance(cause, OSError | httpx2.HTTPError) and str(cause)) or words
-        cause = cause.__cause__
     return {"reason": logs.masked(words)[:MOST_CHARS]} if isinstance(words, str) and words else {}
 
 

@@ -8,6 +8,7 @@ from pydantic_ai.exceptions import AgentRunError, UnexpectedModelBehavior, UserE
 from pydantic_ai.messages import ModelResponse, ModelResponseStreamEvent, TextPart, TextPartDelta, ToolCallPart
 from pydantic_ai.models import StreamedResponse
 
+from ..errors import causes
 from ..guard.exchange import Exchange
 from .refusals import Unreadable
 
@@ -29,8 +30,7 @@ def reading(seen: Exchange) -> Generator[None]:
     try:
         yield
     except Exception as error:
-        causes = (error, error.__cause__, error.__cause__ and error.__cause__.__cause__)
-        told = next((str(cause) for cause in causes if isinstance(cause, Unreadable)), None)
+        told = next((str(cause) for cause in causes(error) if isinstance(cause, Unreadable)), None)
         known = isinstance(error, AgentRunError | UserError | OSError | StopAsyncIteration)
         if told is None and (known or not seen.received):
             raise

@@ -17,7 +17,7 @@ from dbos import DBOS
 from dbos import error as dbos_error
 from opentelemetry import context, propagate, trace
 
-from ...errors import DeadlineExceeded, ServiceError
+from ...errors import DeadlineExceeded, ServiceError, causes
 from ...runs.result import RunResult
 from ...runs.task import Pending, Task
 from ...service import Service
@@ -152,11 +152,10 @@ class TaskWorkflow:
             account()
 
 
-def _unlike_its_records(error: BaseException | None) -> bool:
+def _unlike_its_records(error: BaseException) -> bool:
     """Whether a task met recorded steps that are not the ones of this code."""
-    while error and not isinstance(error, dbos_error.DBOSUnexpectedStepError):
-        error = error.__cause__ or error.__context__
-    return error is not None
+    unexpected = dbos_error.DBOSUnexpectedStepError
+    return any(isinstance(cause, unexpected) for cause in causes(error, contexts=True))
 
 
 def _stored(result: RunResult) -> str:
