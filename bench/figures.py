@@ -11,6 +11,7 @@ from goals import Goal, goals
 
 TITLES = {
     "gateway": "One gateway process beside others",
+    "soak": "Minutes of load",
     "streams": "Streams",
     "growth": "Growth",
     "queue": "The queue beside others",

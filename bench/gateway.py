@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from endpoints import BARE, KEY, OURS, Endpoint, all_of, model_server, redis_server, versions
+from endpoints import BARE, KEY, Endpoint, all_of, model_server, redis_server, versions
 from load import load
 from servers import cpu_seconds, memory_mib
 from sizes import Size
@@ -45,10 +45,6 @@ def measure(template: Path, folder: Path, size: Size) -> Figures:
             _report(endpoints, figures, connections)
         for one in endpoints:
             figures[one.slug]["loaded_mib"] = memory_mib(pids[one.slug])
-        if size.soak_minutes:
-            for one in endpoints:
-                if one.slug in (OURS, BARE):
-                    figures[one.slug]["soak_mib"] = _soak(one, pids[one.slug], size.soak_minutes)
     for one in endpoints if size.starts else []:
         its = figures[one.slug]
         memory = f"{median(its['rest_mib']):.0f} MiB at rest, {its['loaded_mib']:.0f} after load"
@@ -95,15 +91,6 @@ def _round(one: Endpoint, pid: int, seconds: float, connections: int, its: Figur
     level["p99_ms"].append(gave.p99_ms)
     level["cpu_ms"].append(1_000 * used / gave.count)
     level["failed"].append(gave.failed)
-
-
-def _soak(one: Endpoint, pid: int, minutes: float) -> list[float]:
-    """Memory after each minute of load."""
-    seen = []
-    for _ in range(max(2, round(minutes))):
-        load(one.address, one.body, 60, 16, KEY, once=one.once)
-        seen.append(memory_mib(pid))
-    return seen
 
 
 def _report(endpoints: list[Endpoint], figures: Figures, connections: int) -> None:

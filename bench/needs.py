@@ -17,12 +17,13 @@ PROGRAMS = {
     "first_answer": {"make": "make"},
     "cold_start": {"make": "make"},
     "gateway": {"wrk": "wrk", "redis-server": "redis-server"},
+    "soak": {"wrk": "wrk"},
     "growth": {"wrk": "wrk"},
     "replicas": {"wrk": "wrk", "redis-server": "redis-server", "redis-cli": "redis-tools", "haproxy": "haproxy"},
     "queue": {"redis-server": "redis-server", "initdb": "postgresql"},
 }
 # Parts that read CPU times and memory from /proc.
-LINUX_ONLY = {"gateway", "streams", "growth", "replicas"}
+LINUX_ONLY = {"gateway", "soak", "streams", "growth", "replicas"}
 # Folders (below /) that Debian keeps off PATH.
 FOLDERS = "usr/lib/postgresql/*/bin"
 

@@ -28,6 +28,7 @@ import needs
 import rendering
 import replicas
 import size
+import soak
 import streams
 import timing
 from sizes import SIZES, Size
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[Path, Path, Size], dict[str, Any] | None]] = {
     "rendering": rendering.measure,
     "first_answer": first_answer.measure,
     "gateway": gateway.measure,
+    "soak": soak.measure,
     "streams": streams.measure,
     "growth": growth.measure,
     "replicas": replicas.measure,

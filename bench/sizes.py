@@ -11,7 +11,7 @@ class Size:
     seconds: float  # of a round
     connections: tuple[int, ...]
     starts: int
-    soak_minutes: float  # of load, for the growth of memory; 0: not measured
+    soak: tuple[int, float]  # how many stretches of load, and the seconds of each
     peers: bool  # whether the peers are installed; without, only our own and the bare endpoint are measured
     streams: int  # open at once, without news
     growth: tuple[int, ...]
@@ -22,9 +22,9 @@ class Size:
 
 
 SIZES = {
-    "smoke": Size(1, 2, (4,), 1, 0, False, 20, (20,), (1,), (1,), 50, 0),
-    "quick": Size(3, 3, (1, 16, 64), 3, 1, True, 200, (1, 100, 1_000), (1, 2), (2,), 1_000, 6),
+    "smoke": Size(1, 2, (4,), 1, (2, 2), False, 20, (20,), (1,), (1,), 50, 0),
+    "quick": Size(3, 3, (1, 16, 64), 3, (2, 60), True, 200, (1, 100, 1_000), (1, 2), (2,), 1_000, 6),
     "full": Size(
-        5, 6, (1, 16, 64), 5, 10, True, 1_000, (1, 100, 1_000, 10_000, 100_000), (1, 2, 4), (1, 2, 4), 3_000, 6
+        5, 6, (1, 16, 64), 5, (10, 60), True, 1_000, (1, 100, 1_000, 10_000, 100_000), (1, 2, 4), (1, 2, 4), 3_000, 6
     ),
 }

@@ -72,7 +72,7 @@ def in_module(name: str, module: Path) -> bool:
 
 # The parts that start the service: a few seconds each, without the other products. Other tests render, update and
 # package, as the rest of the parts do.
-SMOKED = ("gateway", "streams", "growth", "replicas", "queue", "commands")
+SMOKED = ("gateway", "soak", "streams", "growth", "replicas", "queue", "commands")
 
 
 @pytest.fixture(scope="module")
