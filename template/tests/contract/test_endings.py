@@ -33,7 +33,15 @@ async def last_event(client: Client) -> tuple[str, dict[str, Any]]:
 
 ENDINGS = pytest.mark.parametrize(
     ("told", "given"),
-    [("stop", "stop"), ("length", "length"), ("content_filter", "content_filter"), ("eos_token", "stop")],
+    [
+        ("stop", "stop"),
+        ("length", "length"),
+        ("content_filter", "content_filter"),
+        ("eos_token", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("sensitive", "content_filter"),
+        ("guardrail_intervened", "content_filter"),
+    ],
 )
 
 
@@ -64,6 +72,14 @@ async def test_either_sign_of_an_ending_will_do(client: Client, upstream: Upstre
     upstream.plays(ending=ending, answer=WORDS)
     event, done = await last_event(client)
     assert (event, done["output"]) == ("done", WORDS)
+
+
+@pytest.mark.parametrize("told", ["error", "network_error", "abort", "insufficient_system_resource"])
+async def test_an_answer_that_its_server_broke_off_is_an_error(client: Client, upstream: Upstream, told: str) -> None:
+    upstream.plays(finish_reason=told, answer=WORDS)
+    assert (await client.post("/v1/runs", json={"input": "hello"})).status_code == 503
+    event, problem = await last_event(client)
+    assert (event, problem["status"]) == ("error", 503)
 
 
 async def test_a_stream_that_just_stops_is_an_error(client: Client, service: Service, upstream: Upstream) -> None:

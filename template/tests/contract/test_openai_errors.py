@@ -128,6 +128,28 @@ async def test_a_refusal_of_the_models_provider(
     assert told(caught.value)[0] == code
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (400, "the request exceeds the available context size, try increasing it"),  # llama.cpp
+        (200, "the request exceeds the available context size, try increasing it"),  # the same in a stream
+        (400, "The input (5000 tokens) is longer than the model's context length (4096 tokens)."),  # SGLang
+        (400, "prompt too long; exceeded max context length by 5 tokens"),  # Ollama
+        (413, "Input is too long for requested model."),
+        (422, "The initial prompt is greater than the context length"),  # LM Studio
+    ],
+)
+async def test_servers_without_a_code_for_a_long_input(
+    openai_client: openai.AsyncOpenAI, upstream: Upstream, status: int, said: str, stream: bool
+) -> None:
+    error = {"error": {"message": said, "type": "exceed_context_size_error", "code": max(status, 400)}}
+    upstream.plays({"fault": "status", "status": status, "text": json.dumps(error)})
+    with pytest.raises(openai.BadRequestError) as caught:
+        await openai_client.chat.completions.create(**HELLO, stream=stream)
+    assert told(caught.value)[0] == "context_length_exceeded"
+
+
 async def test_a_filter_that_left_nothing(openai_client: openai.AsyncOpenAI, upstream: Upstream) -> None:
     upstream.plays(finish_reason="content_filter", answer="")
     with pytest.raises(openai.BadRequestError) as caught:

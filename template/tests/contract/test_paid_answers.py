@@ -90,6 +90,15 @@ async def test_final_refusals_say_that_they_are_final(start_service: StartServic
     assert int(passing.headers["retry-after"]) > 0
 
 
+@pytest.mark.parametrize("status", [401, 402, 403, 404, 405])
+async def test_a_refusal_that_lasts_says_so(client: Client, upstream: Upstream, status: int) -> None:
+    """A key, an account or an address is wrong: another attempt of the client would meet with the same."""
+    upstream.plays({"fault": "status", "status": status})
+    response = await ask(client)
+    assert (response.status_code, response.headers.get("x-should-retry")) == (503, "false")
+    assert int(response.headers["retry-after"]) > 0, "for those that wait for the operator"
+
+
 @pytest.mark.proves("reliability.idempotency")
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 async def test_a_client_that_timed_out_finds_its_answer_under_its_key(

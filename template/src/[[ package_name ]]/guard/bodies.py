@@ -67,7 +67,11 @@ class _Decoder:
         if self._plain:
             yield chunk
             return
-        while chunk and not self._inflate.eof:
+        while chunk:
+            if self._inflate.eof:  # gzip may come in several members; what is no member is padding
+                if not chunk.startswith(b"\x1f"):
+                    return
+                self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
             try:
                 piece = self._inflate.decompress(chunk, _PIECE)
             except zlib.error as error:
@@ -76,6 +80,6 @@ class _Decoder:
                 self._inflate, self._raw_next = zlib.decompressobj(-zlib.MAX_WBITS), False
                 continue
             self._raw_next = False
-            chunk = self._inflate.unconsumed_tail
+            chunk = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
             if piece:
                 yield piece

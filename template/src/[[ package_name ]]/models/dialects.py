@@ -2,7 +2,7 @@
 
 Known fields get their type and their place, whatever the server sent. A value without a meaning is left out. Fields
 that OpenAI does not have stay if they are short. Public reports of such servers: openai-python 2721, pydantic-ai 164,
-797 and 5165, llama.cpp 14268 and 16109, litellm 12481, 37792 and 40040, langchain 35236, autogen 6465.
+797, 5165, 7678 and 7816, llama.cpp 14268 and 16109, litellm 12481, 37792 and 40040, langchain 35236, autogen 6465.
 """
 
 import json
@@ -15,6 +15,15 @@ _MOST_EXTRAS = 64  # of them in an object
 _MOST_EXTRA = 65_536  # characters of one
 MOST_CALLS = 128  # of tools in one answer
 _NO_WORD = ("", "null", "none")  # as a finish reason while the answer goes on, or as arguments if there are none
+# Endings in the words of other APIs, in OpenAI's; any other word is as good as `stop`.
+_LENGTH = "max_tokens max_output_tokens max_length model_length token_limit model_context_window_exceeded"
+_FILTER = "sensitive safety guardrail_intervened content_filtered recitation blocklist prohibited_content spii refusal"
+_BROKEN = "error network_error server_error internal_error insufficient_system_resource timeout abort aborted"
+_ENDINGS = {
+    **dict.fromkeys(_LENGTH.split(), "length"),
+    **dict.fromkeys(_FILTER.split(), "content_filter"),
+    **dict.fromkeys([*_BROKEN.split(), "cancelled", "canceled", "failed"], "error"),
+}
 # Known names; those that the functions below do not read (log probabilities, audio …) have no use in this service.
 _OF_ENVELOPE = {"id", "model", "created", "usage", "service_tier", "object", "choices", "error", "moderation"}
 _OF_ENVELOPE |= {"system_fingerprint", "metadata"}
@@ -89,10 +98,18 @@ def message_of(choice: Json) -> Json:
 
 
 def reason_of(choice: Json) -> str | None:
+    """
+    Raises:
+        Unreadable: the model's server says that the answer is broken off.
+    """
     reason = choice.get("finish_reason")
-    if isinstance(reason, str):
-        return None if reason.strip().lower() in _NO_WORD else reason
-    return "stop" if reason else None
+    if not isinstance(reason, str):
+        return "stop" if reason else None
+    word = reason.strip().lower()
+    told = _ENDINGS.get(word, word)
+    if told == "error":
+        raise Unreadable(f"it ended with {word}")
+    return None if word in _NO_WORD else told
 
 
 def usage_in(data: Json) -> Json | None:

@@ -1,8 +1,11 @@
 """The failures of models: which are retried, which are passed to the fallback model, which cost nothing."""
 
+import re
+
 from pydantic_ai.exceptions import (
     ModelAPIError,
     ModelAuthenticationError,
+    ModelContextWindowExceededError,
     ModelHTTPError,
     ModelNotFoundError,
     ModelQuotaExceededError,
@@ -15,6 +18,8 @@ from ..guard import BulkheadFull, CircuitOpen
 from ..guard.bodies import too_large
 from ..guard.outbound import never_connected
 
+# How servers of Chat Completions say it that have no code for it: llama.cpp, LM Studio, SGLang, TGI, Ollama.
+_TOO_LONG = re.compile(r"context.?(?:length|size|window)|(?:prompt|input)\b.{0,40}\btoo (?:long|large)", re.IGNORECASE)
 _REQUEST_INVALID = (400, 413, 414, 415, 422, 431)  # other 4xx are about the key, the account or the address
 
 
@@ -31,6 +36,18 @@ def transient(error: BaseException) -> bool:
     if isinstance(error, ModelRequestRejectedError) or too_large(error):
         return False
     return isinstance(error, ModelAPIError | UnexpectedModelBehavior | TimeoutError | OSError)
+
+
+def lasts(error: BaseException) -> bool:
+    """Whether another attempt, now or in a minute, would fail in the same way."""
+    return not transient(error) and not isinstance(error, CircuitOpen | BulkheadFull)
+
+
+def too_long(error: BaseException) -> bool:
+    """Whether the model cannot read as much as it was given."""
+    if isinstance(error, ModelHTTPError) and error.status_code in _REQUEST_INVALID and _TOO_LONG.search(str(error)):
+        return True
+    return isinstance(error, ModelContextWindowExceededError)
 
 
 def unpaid(error: BaseException) -> bool:

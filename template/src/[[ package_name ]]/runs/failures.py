@@ -5,7 +5,6 @@ from pydantic_ai.exceptions import (
     ContentFilterError,
     FallbackExceptionGroup,
     ModelAPIError,
-    ModelContextWindowExceededError,
     ModelHTTPError,
     UsageLimitExceeded,
 )
@@ -21,7 +20,7 @@ from ..errors import (
     ServiceError,
 )
 from ..guard import BulkheadFull
-from ..models.failures import falls_back
+from ..models.failures import falls_back, lasts, too_long
 from ..models.misconfigured import Misconfigured
 
 _NO_TIME = "No answer came in time. Ask for less, or raise RUN__DEADLINE_SECONDS or GUARD__TIMEOUT_SECONDS."
@@ -41,7 +40,7 @@ def translated(error: Exception, retry_after: float) -> ServiceError:
         return BudgetExceeded("This run needs more tokens or tool calls than one run may take: ask for less.")
     if any(isinstance(cause, ContentFilterError) for cause in causes):
         return ContentRefused("The model's provider refused this input or its answer.")
-    if any(isinstance(cause, ModelContextWindowExceededError) for cause in causes):
+    if any(too_long(cause) for cause in causes):
         return InputTooLong("The input and its conversation are longer than the model can read.")
     if all(isinstance(cause, TimeoutError) for cause in causes):
         return DeadlineExceeded(_NO_TIME)
@@ -52,7 +51,8 @@ def translated(error: Exception, retry_after: float) -> ServiceError:
     hints = [hint for cause in causes if (hint := getattr(cause, "retry_after", None))]
     wait = min(hints, default=retry_after)
     if any(falls_back(cause) for cause in causes):
-        return ModelUnavailable("No model is available at the moment.", retry_after=max(1.0, wait))
+        final = {"x-should-retry": "false"} if all(map(lasts, causes)) else None
+        return ModelUnavailable("No model is available at the moment.", retry_after=max(1.0, wait), headers=final)
     if isinstance(causes[0], ModelHTTPError | ModelAPIError):
         return InvalidInput("The model's provider refused this request as invalid.")
     if isinstance(causes[0], AgentRunError):
