@@ -36,11 +36,11 @@ def _secrets(settings: BaseModel) -> Iterable[str]:
         value = getattr(settings, name)
         if isinstance(value, BaseModel):
             yield from _secrets(value)
-        elif isinstance(value, SecretStr) and "://" not in value.get_secret_value():
-            yield value.get_secret_value()
+        elif isinstance(value, SecretStr):
+            text = value.get_secret_value()
+            yield from _in_address(text) if "://" in text else (text,)  # whole: a password may have quotes and blanks
         elif value is not None and not isinstance(value, dict):
-            text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-            for address in _ADDRESS.findall(text):
+            for address in _ADDRESS.findall(str(value)):
                 yield from _in_address(address)
 
 

@@ -27,7 +27,8 @@ def listed(value: object) -> object:
 def is_address(text: str, *schemes: str) -> bool:
     try:
         address = urlsplit(text)
-        return address.scheme in schemes and (address.port is None or address.port > 0)
+        known = text.startswith(tuple(f"{scheme}:" for scheme in schemes))  # in lower case, as the clients want it
+        return known and (address.port is None or address.port > 0)
     except ValueError:  # a port that is no number
         return False
 
