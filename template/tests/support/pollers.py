@@ -95,6 +95,20 @@ class Mapping:
         """Moves the time before which no task is begun."""
         self._set("not_before", int((time.time() + seconds) * 1000))
 
+    def forget(self) -> None:
+        """Deletes the tasks, as DynamoDB does QUEUE__RETENTION_DAYS after their end."""
+        table = self.settings["SERVERLESS__TASKS_TABLE"]
+        for item in self._dynamodb.scan(TableName=table)["Items"]:
+            self._dynamodb.delete_item(TableName=table, Key={"tenant": item["tenant"], "id": item["id"]})
+
+    def copy(self, task_id: str, copies: list[str]) -> None:
+        """Stores copies of a task under these ids, each a millisecond younger, without messages."""
+        table = self.settings["SERVERLESS__TASKS_TABLE"]
+        [item] = [item for item in self._dynamodb.scan(TableName=table)["Items"] if item["id"]["S"] == task_id]
+        for age, copy in enumerate(copies, start=1):
+            created = {"N": str(int(item["created_at"]["N"]) + age)}
+            self._dynamodb.put_item(TableName=table, Item={**item, "id": {"S": copy}, "created_at": created})
+
     def lose(self) -> None:
         """Deletes the messages, as if they had never been sent."""
         for record in self.receive():

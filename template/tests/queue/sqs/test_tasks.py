@@ -217,6 +217,30 @@ def test_a_dead_task_is_retried_by_command_also_when_its_message_is_lost(
     assert (refused.returncode, "only failed and dead" in refused.stderr) == (1, True)
 
 
+def test_dead_retry_all_retries_each_once_when_there_are_more_than_a_page_has(
+    api: Function, worker: Function, mapping: Mapping, upstream: Upstream, tmp_path: Path
+) -> None:
+    submitted(api, "hello", id="dead")
+    upstream.plays({"fault": "status", "status": 503})
+    mapping.drain(worker)
+    copies = [f"copy-{number}" for number in range(120)]
+    mapping.copy("dead", copies)
+    done = command("dead", "retry", "--all", folder=tmp_path, **mapping.settings)
+    assert done.returncode == 0, done.stderr
+    assert sorted(json.loads(line)["id"] for line in done.stdout.splitlines()) == sorted(["dead", *copies])
+
+
+def test_a_new_task_with_the_id_of_a_forgotten_one_gets_an_answer_of_its_own(
+    api: Function, worker: Function, mapping: Mapping, upstream: Upstream
+) -> None:
+    for text in ("what was yesterday?", "what is today?"):
+        submitted(api, text, id="daily")
+        mapping.drain(worker)
+        assert task(api, "daily")["result"]["output"] == f"You said: {text}"
+        mapping.forget()
+    assert upstream.attempts() == 2
+
+
 def test_a_task_whose_functions_all_died_is_dead(
     api: Function, mapping: Mapping, start_function: StartFunction, upstream: Upstream
 ) -> None:

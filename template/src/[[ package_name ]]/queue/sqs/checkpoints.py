@@ -76,7 +76,8 @@ class Checkpoints:
     async def _kept(
         self, name: str, make: Callable[[], Awaitable[T]], dump: Callable[[T], bytes], load: Callable[[bytes], T]
     ) -> T:
-        key = f"task:{self._row.tenant}/{self._row.id}:{name}:{self._passed[name]}"
+        # By the row's own mark: once a task is forgotten its id is free, and its checkpoints may still be there.
+        key = f"task:{self._row.tenant}/{self._row.created}:{name}:{self._passed[name]}"
         found = await self._state.get(key)
         value = await make() if found is None else load(found)
         if found is None:

@@ -96,7 +96,7 @@ class Tasks:
             if behind:
                 behind -= 1
                 continue
-            place = place.after(row.created_at)
+            place = place.after(row.created_at if tenant is not None else 0)  # without an order, by number alone
             if status in (None, (view := self.view(row)).status):
                 views.append(view.model_copy(update={"result": None}))  # an answer may be large, and the page not
             if len(views) == limit:
