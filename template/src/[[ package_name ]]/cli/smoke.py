@@ -5,9 +5,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from typing import Any, NamedTuple
 
-_SECONDS = 60.0
+_SECONDS = 60.0  # for each answer, to its last byte
 _TEXT = "Reply with the word ready."
 
 
@@ -19,59 +20,89 @@ class Step(NamedTuple):
     problem: str
 
 
+class _Wrong(Exception):
+    """There is an answer, but not the expected one."""
+
+
 def probe(url: str, key: str, *, tasks: bool) -> Iterator[Step]:
     """Asks as a client would, until a step fails."""
     chat = {"model": "default", "messages": [{"role": "user", "content": _TEXT}]}
-    steps: dict[str, Callable[[], str]] = {
+    steps: dict[str, Callable[[], None]] = {
         "live": lambda: _ask(f"{url}/livez"),
         "ready": lambda: _ask(f"{url}/readyz"),
         "run": lambda: _ask(f"{url}/v1/runs", key, {"input": _TEXT}, "output"),
-        "stream": lambda: _streamed(f"{url}/v1/runs", key),
+        "stream": lambda: _stream(f"{url}/v1/runs", key),
         "chat": lambda: _ask(f"{url}/v1/chat/completions", key, chat, "choices"),
     }
     if tasks:
         steps["task"] = lambda: _task(url, key)
     for name, ask in steps.items():
-        began = time.perf_counter()
+        began, problem = time.perf_counter(), ""
         try:
-            problem = ask()
-        except urllib.error.HTTPError as error:
-            problem = f"status {error.code}: {error.read(500).decode(errors='replace')}"
-        except (OSError, ValueError) as error:
+            ask()
+        except _Wrong as error:
+            problem = str(error)
+        except (OSError, ValueError, HTTPException) as error:
             problem = f"no answer: {error}"
         yield Step(name, round(time.perf_counter() - began, 3), problem)
         if problem:
             return
 
 
-def _ask(url: str, key: str = "", body: Any = None, expected: str = "") -> str:
-    with _open(url, key, body) as response:
-        answer = json.load(response)
-    return "" if not expected or answer.get(expected) else f"no {expected} in {answer}"
+def _ask(url: str, key: str = "", body: Any = None, expected: str = "") -> None:
+    answer = _object(url, key, body)
+    if expected and not answer.get(expected):
+        raise _Wrong(f"no {expected} in {str(answer)[:500]}")
 
 
-def _streamed(url: str, key: str) -> str:
-    with _open(url, key, {"input": _TEXT, "stream": True}) as response:
-        events = [line.decode().partition(": ")[2].strip() for line in response if line.startswith(b"event: ")]
-    return "" if events[-1:] == ["done"] else f"the stream ends with {events[-1:] or 'nothing'}"
+def _stream(url: str, key: str) -> None:
+    lines = _read(url, key, {"input": _TEXT, "stream": True}).decode(errors="replace").splitlines()
+    events = [line.partition(": ")[2] for line in lines if line.startswith("event: ")]
+    if events[-1:] != ["done"]:
+        raise _Wrong(f"the stream ends with {events[-1:] or 'nothing'}")
 
 
-def _task(url: str, key: str) -> str:
+def _task(url: str, key: str) -> None:
     end = time.monotonic() + _SECONDS
-    with _open(f"{url}/v1/tasks", key, {"input": _TEXT}) as response:
-        task = json.load(response)
-    while task["status"] in ("queued", "running"):
+    task = _object(f"{url}/v1/tasks", key, {"input": _TEXT})
+    while (status := task.get("status")) in ("queued", "running"):
         if time.monotonic() > end:
-            return f"task {task['id']} is {task['status']} after {_SECONDS:g} s: does a worker run?"
+            raise _Wrong(f"task {task['id']} is {status} after {_SECONDS:g} s: does a worker run?")
         time.sleep(0.2)
-        with _open(f"{url}/v1/tasks/{task['id']}", key) as response:
-            task = json.load(response)
-    return "" if task["status"] == "completed" else f"task {task['id']} is {task['status']}"
+        task = _object(f"{url}/v1/tasks/{task['id']}", key)
+    if status != "completed":
+        raise _Wrong(f"task {task.get('id')} is {status}")
 
 
-def _open(url: str, key: str, body: Any = None) -> Any:
+def _object(url: str, key: str, body: Any = None) -> dict[str, Any]:
+    text = _read(url, key, body)
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise _Wrong(f"no JSON object: {text[:200].decode(errors='replace')}")
+    return answer
+
+
+def _read(url: str, key: str, body: Any = None) -> bytes:
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url} is no address; give http://… or https://…")
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     request = urllib.request.Request(url, json.dumps(body).encode() if body else None, headers)  # noqa: S310 checked
-    return urllib.request.urlopen(request, timeout=_SECONDS)  # noqa: S310 checked
+    try:
+        with urllib.request.urlopen(request, timeout=_SECONDS) as response:  # noqa: S310 checked
+            return _whole(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise _Wrong(f"status {error.code}: {_whole(error)[:500].decode(errors='replace')}") from None
+
+
+def _whole(response: Any) -> bytes:
+    """The body. The time-out of a socket alone would not end an answer that comes byte by byte."""
+    end, body = time.monotonic() + _SECONDS, b""
+    while part := response.read1(65_536):
+        body += part
+        if time.monotonic() > end:
+            raise TimeoutError(f"it has not ended after {_SECONDS:g} s")
+    return body
