@@ -6,7 +6,9 @@ from collections import OrderedDict, deque
 from .ledger import Account
 from .store import MINUTE, Amount, Reserved, Window
 
-ENTRIES = 10_000  # beyond this the least recently written entry is forgotten
+# Beyond either, the least recently written entries are forgotten.
+ENTRIES = 10_000
+BYTES = 64 * 1024 * 1024
 
 
 class MemoryStore:
@@ -14,6 +16,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._entries: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._bytes = 0
         self._accounts: dict[str, Account] = {}
         self._hits: dict[str, deque[float]] = {}
 
@@ -22,10 +25,11 @@ class MemoryStore:
         return value if expires > time.monotonic() else None
 
     async def set(self, key: str, value: bytes, ttl: float) -> None:
+        self._forget(key)
         self._entries[key] = (time.monotonic() + ttl, value)
-        self._entries.move_to_end(key)
-        while len(self._entries) > ENTRIES:
-            self._entries.popitem(last=False)
+        self._bytes += len(value)
+        while len(self._entries) > ENTRIES or self._bytes > BYTES:
+            self._forget(next(iter(self._entries)))
 
     async def add(self, key: str, value: bytes, ttl: float) -> bool:
         if await self.get(key) not in (None, value):
@@ -38,7 +42,7 @@ class MemoryStore:
         if found is None or found not in (old, new):
             return False
         if new is None:
-            del self._entries[key]
+            self._forget(key)
         else:
             await self.set(key, new, ttl)
         return True
@@ -63,3 +67,7 @@ class MemoryStore:
         if allowed:
             hits.append(now)
         return Window(allowed, per_minute - len(hits), hits[0] + MINUTE - now)
+
+    def _forget(self, key: str) -> None:
+        _, value = self._entries.pop(key, (0.0, b""))
+        self._bytes -= len(value)
