@@ -142,8 +142,9 @@ class Audit:
         last = _last_line(self._file, size)
         try:
             record = json.loads(last)
-            self._chain, self._sequence, self._previous = record["chain"], record["sequence"], record["hash"]
-        except (ValueError, KeyError, TypeError):
+            found = str(record["chain"]), int(record["sequence"]), str(record["hash"])
+            self._chain, self._sequence, self._previous = found
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):  # no record of ours
             self._begin()
         if not last.endswith("\n"):
             os.write(self._file, b"\n")  # a crash cut the line off: `verify` reports it, a new chain begins below

@@ -40,7 +40,6 @@ class Sink(Generic[T]):
         self._idle.set()
         self._began: float | None = None  # time.monotonic() at the start of the current write
         self._refused = ""
-        self._thread: threading.Thread | None = None
         self._process = 0
         self._closed = False
 
@@ -52,14 +51,13 @@ class Sink(Generic[T]):
                 self._entries.append((entry, size))
                 self._bytes += size
                 self._idle.clear()
-        if not room:
+            if room and self._process != os.getpid():  # a thread does not survive a fork
+                self._process = os.getpid()
+                threading.Thread(target=self._work, name=f"{self._name}-sink", daemon=True).start()
+        if room:
+            self._wake.set()
+        else:
             metrics.SINK_DROPPED.add(1, {"sink": self._name})
-            return
-        if self._process != os.getpid():  # a thread does not survive a fork
-            self._process = os.getpid()
-            self._thread = threading.Thread(target=self._work, name=f"{self._name}-sink", daemon=True)
-            self._thread.start()
-        self._wake.set()
 
     @property
     def trouble(self) -> str:
