@@ -10,7 +10,7 @@ from pydantic import BaseModel, SecretStr
 MASK = "***"
 SHORTEST_SECRET = 6  # characters; masking shorter ones would garble ordinary words
 _SHORTEST_LINE = 20  # shortest masked line of a secret with several lines, such as a PEM file
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"]+")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"]+", re.IGNORECASE)
 _TOKEN = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9_-]{20,}")
 
 

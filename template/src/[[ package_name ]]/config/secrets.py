@@ -48,7 +48,8 @@ class Secrets:
             try:
                 fresh = await asyncio.to_thread(self._load)
             except Exception as error:  # noqa: BLE001 the client of a secret store may raise anything
-                log.error("secrets_refresh_failed", error=type(error).__name__, kept="the current secrets")
+                reason = {"reason": "; ".join(error.problems)} if isinstance(error, loading.SettingsError) else {}
+                log.error("secrets_refresh_failed", error=type(error).__name__, kept="the current secrets", **reason)
                 return
             if fresh == self.settings:
                 return
