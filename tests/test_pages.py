@@ -29,3 +29,16 @@ def test_the_page_about_trust_names_every_extension() -> None:
     assert sorted(re.findall(r"`(extensions/\w+\.py)`", page)) == sorted(
         [*(extension.partition(":")[0] for extension in extensions), "extensions/in_the_way.py", "extensions/update.py"]
     )
+
+
+def test_a_line_of_text_that_ends_with_a_tag_keeps_its_line_end() -> None:
+    """Jinja drops the line end behind `%]`, and the next paragraph, item or heading moves up; behind `+%]` it stays."""
+    tag = re.compile(r"\[%.*?%\]", re.DOTALL)
+    joined = []
+    for file in (ROOT / "template").rglob("*.jinja"):
+        text = file.read_text(encoding="utf-8")
+        for found in tag.finditer(text):
+            before = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
+            if text.startswith("\n", found.end()) and tag.sub("", before).strip() and not found[0].endswith("+%]"):
+                joined.append(f"{file.relative_to(ROOT)}:{text.count(chr(10), 0, found.end()) + 1}")
+    assert joined == []
