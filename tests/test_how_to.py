@@ -71,6 +71,16 @@ def test_an_answer_is_changed_at_the_version_that_a_service_is_at(team: Team) ->
     assert said.endswith("Next: make check\n")
 
 
+def test_nothing_but_pages_names_the_template_in_a_service_that_has_left_it(team: Team) -> None:
+    [block] = commands("leave.md")
+    run(block, team.project)
+    assert git(team.project, "status", "--porcelain") == ""
+    named = {path for path, text in files(team.project).items() if "copier" in path + text}
+    assert {path for path in named if not path.endswith(".md")} <= {"tests/ship/test_delivery.py"}
+    run("git revert --no-edit HEAD", team.project)
+    assert "Nothing has changed" in updated(team.project)
+
+
 def test_every_page_is_linked_from_the_first_one() -> None:
     first = (ROOT / "docs" / "how-to" / "use.md").read_text()
     pages = {page.name for page in (ROOT / "docs" / "how-to").glob("*.md")} - {"use.md", "maintain.md"}
