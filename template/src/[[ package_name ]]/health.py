@@ -21,7 +21,7 @@ class Health:
     state: State
     guards: Guards
     audit: Audit
-    awaited: set[str] = field(default_factory=lambda: {STORE})  # the start is over when each was there once
+    awaited: set[str] = field(default_factory=lambda: {STORE})  # not reached yet since the start
     draining: bool = False
 
     @property

@@ -23,7 +23,6 @@ from .problems import response_of
 
 log = structlog.get_logger(__name__)
 
-
 _HOST = re.compile(r"[\w.:%\[\]-]*", re.ASCII)  # names and addresses with a port; empty is legal
 _LOGGED = 200  # characters of a path
 

@@ -48,7 +48,6 @@ _HEADERS: dict[str, dict[str, Any]] = {
     "X-Request-Id": {"description": "finds the request in the log", "schema": {"type": "string"}},
     "x-should-retry": {"description": "false: a retry cannot help", "schema": {"type": "string"}},
 }
-_LIMITS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
 
 def _headers(*names: str) -> dict[str, dict[str, Any]]:

@@ -27,7 +27,6 @@ log = structlog.get_logger(__name__)
 # first may lose a request.
 KEEP_ALIVE_SECONDS = 620
 
-
 # uvloop accepts one connection of a socket in each pass of the event loop. Under load a pass takes a while, and a probe
 # is a new connection: it would wait for all that came before it. Each twin of a socket accepts one more in a pass.
 _ACCEPTS = 16

@@ -95,13 +95,13 @@ class Aws:
                         retries={"total_max_attempts": 1},
                     ),
                 )
-                client.meta.events.register_last("before-call", _start_of_a_chain)
+                client.meta.events.register_last("before-call", _without_trace_header)
                 self._client = client
             return self._client
 
 
-def _start_of_a_chain(params: dict[str, Any], **_: Any) -> None:
-    """Takes away the trace header that botocore adds in a function. By it Lambda ends a chain of 16 functions and
-    messages, which is a task's delay of four hours; the task's deadline bounds the chain.
+def _without_trace_header(params: dict[str, Any], **_: Any) -> None:
+    """Takes away the trace header that botocore adds in a function. Lambda counts by it, and ends a chain of 16
+    functions and messages; a task that is delayed by more than four hours is such a chain. Its deadline bounds it.
     """
     params["headers"].pop("X-Amzn-Trace-Id", None)

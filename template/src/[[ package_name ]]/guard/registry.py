@@ -20,7 +20,7 @@ class Guards:
         metrics.observe_breakers(lambda: {name: STATES.get(guard.state, 2) for name, guard in self._guards.items()})
 
     def get(self, dependency: str, transient: Callable[[BaseException], bool], **overrides: Any) -> Guard:
-        """The guard of `dependency`; `overrides` are fields of GuardSettings that differ for it."""
+        """The guard of `dependency`. The first call makes it and may override settings; later overrides do nothing."""
         if dependency not in self._guards:
             settings = self._settings.model_copy(update=overrides)
             shared = self._share(dependency, settings, transient) if self._share else None

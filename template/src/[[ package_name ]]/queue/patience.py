@@ -12,6 +12,8 @@ def worth_another(error: ServiceError) -> bool:
 
 
 def pause(attempt: int, wanted: float | None, settings: QueueSettings) -> float:
-    """Seconds before the next attempt: exponential with full jitter, and at least what the failure itself asked for."""
+    """Seconds before the next attempt: exponential, the upper half of it at random, and no less than the failure asked
+    for. QUEUE__RETRY_MAX_SECONDS bounds both.
+    """
     longest = min(settings.retry_max_seconds, settings.retry_seconds * 2 ** (attempt - 1))
     return max(min(wanted or 0.0, settings.retry_max_seconds), random.uniform(longest / 2, longest))  # noqa: S311

@@ -31,7 +31,7 @@ from .items import (
 )
 from .store import MINUTE, Amount, Reserved, Window
 
-BUSY_SECONDS = 1.0  # a reservation that others have come before for so long answers `wait`
+BUSY_SECONDS = 1.0  # after so long behind concurrent writes, a reservation answers `wait`
 LONGEST_PAUSE = 0.1  # seconds
 LIVES = "#until > :now"
 LAPSED = "#until <= :now"
@@ -93,7 +93,7 @@ class DynamoDBStore:
     async def reserve(
         self, account: str, holder: str, amount: Amount, limit: Amount, ttl: float
     ) -> tuple[Reserved, Amount]:
-        """Where others come first each time, the answer is `wait`: their bookings are what it waits for."""
+        """If concurrent writes come first each time, the answer is `wait`, as if they had filled the budget."""
         latest, attempt = time.monotonic() + BUSY_SECONDS, 0
         while time.monotonic() < latest:
             item = await self._read(account)
@@ -123,10 +123,10 @@ class DynamoDBStore:
             await self._write(LAPSED, {"now": moment(now)}, key=account)  # what has expired is not added to
 
     async def hit(self, key: str, per_minute: int) -> Window:
-        """Counted with one request while there is room; once a minute, and when it is full, the item is tidied up."""
+        """Counts with one request while there is room; once a minute, and in a full window, it removes old hits."""
         update = "SET #expires = :expires, #version = :version ADD #total :one, #second :one"
         condition = "#total < :limit AND #tidied > :minute_ago"
-        while True:  # who comes second finds the tidied item
+        while True:  # a write that comes second starts again, and finds the tidied item
             now = time.time()
             second = int(now / (MINUTE / PARTS))
             given = {

@@ -1,4 +1,4 @@
-"""What DynamoDB keeps, in its own form: entries, accounts and windows as items."""
+"""Entries, accounts and windows in the form of DynamoDB's items."""
 
 import math
 import time
@@ -11,7 +11,7 @@ from .store import MINUTE, Amount
 Item = dict[str, dict[str, Any]]  # {"name": {"N": "1"}}
 
 PARTS = 60  # of a minute: hits of the same second are counted together, which keeps an item under 2 KB
-HELD, AT = "held ", "at "  # attributes of which there are many: a reservation each, a second of hits each
+HELD, AT = "held ", "at "  # the beginnings of attributes: of one for each reservation, of one for each second of hits
 
 
 def ms(seconds: float) -> int:

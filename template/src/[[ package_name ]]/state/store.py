@@ -1,4 +1,4 @@
-"""The few operations that everything kept is made of."""
+"""The operations of a state store. Budgets, limits, conversations, records and flags are made of these few."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -21,7 +21,9 @@ class Amount:
 
 @dataclass(frozen=True)
 class Window:
-    """A minute's moving window after a hit: whether it was let in, how many more would be, when it is free again."""
+    """A minute's moving window after a hit: whether the hit was let in, how many more would be, and the seconds until
+    the oldest one leaves it.
+    """
 
     allowed: bool
     remaining: int
@@ -66,7 +68,7 @@ class Store(Protocol):
 
 
 class SharedStore(Store, Protocol):
-    """One that several processes share, and that may be away."""
+    """A store that several processes share, and that may be unreachable."""
 
     async def ping(self, key: str) -> None:
         """Tries everything that the service needs, a write at least. Nothing else uses `key`."""

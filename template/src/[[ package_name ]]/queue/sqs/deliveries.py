@@ -33,8 +33,6 @@ log = structlog.get_logger(__name__)
 tracer = trace.get_tracer(__name__)
 
 SETTLE_SECONDS = 1.0  # of an invocation's time, kept for the rows and messages of tasks that it could not finish
-
-
 ALONE_SECONDS = 30.0  # of an invocation's time, without which a suspect is not begun
 
 
