@@ -1,17 +1,15 @@
-"""The tables of DBOS, which it does not promise: what is changed in them; rows.py has what is asked of them.
-
-Before an update of DBOS, look here. tests/queue/dbos/test_internals.py fails with a sentence when one of them changes.
-"""
+"""What is changed in the tables of DBOS; rows.py has what is asked of them, internals.py their names."""
 
 from typing import Any
 
 import sqlalchemy as sa
 
-from .database import WORKFLOW, Database
-from .rows import SCHEDULES, TABLE, VERSIONED
+from .database import WORKERS, WORKFLOW, Database
+from .internals import ENDINGS, INPUTS, NO_QUEUE, SCHEDULES, STEPS, WORKFLOWS, State, in_state
+from .rows import VERSIONED
 
-_NO_QUEUE = "_dbos_internal_queue"  # of workflows that were started without one
-_CONTENTS = ("workflow_input", "workflow_output", "operation_outputs")  # the other tables follow by themselves
+_CONTENTS = (INPUTS, ENDINGS, STEPS)  # the other tables follow by themselves
+_ROW = WORKFLOWS.c
 
 
 def write(database: Database) -> bool:
@@ -20,111 +18,104 @@ def write(database: Database) -> bool:
     Raises:
         SQLAlchemyError: the database cannot be reached, or takes no writes.
     """
-    tables = ", ".join(f"'{database.schema}{table}'" for table in (TABLE, *_CONTENTS))
+    tables = ", ".join(f"'{table.fullname}'" for table in (WORKFLOWS, *_CONTENTS))
     allowed = (
         f"(SELECT bool_and(has_table_privilege(name, needed)) FROM unnest(ARRAY[{tables}]) AS name,"  # noqa: S608
         " unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed)"
     )
-    with database.turn, database.engine.begin() as connection:
-        written = connection.execute(
-            sa.text(
-                f"INSERT INTO queue_workers SELECT '', 0, {database.now} WHERE {allowed if database.schema else 'true'}"
-                " ON CONFLICT (executor_id) DO UPDATE SET since = excluded.since"
-            )
-        ).rowcount
-    return bool(written)
+    written = (
+        f"INSERT INTO queue_workers SELECT '', 0, {database.now} WHERE {allowed if database.on_server else 'true'}"
+        " ON CONFLICT (executor_id) DO UPDATE SET since = excluded.since"
+    )
+    with database.turn:
+        return bool(database.do(written))
 
 
-def put_back(database: Database, executor_id: str, *, died: bool) -> int:
+def put_back(database: Database, worker: str, *, died: bool) -> int:
     """Puts what a worker holds back into the queues, and returns its number. It counts as a takeover if the worker has
     died, and not if it has left. A repetition is harmless."""
-    return _put_back(database, "executor_id = :executor", died=died, executor=executor_id)
+    return _put_back(database, _ROW.worker == worker, died=died)
 
 
 def take_up(database: Database, workflow_id: str, claim: str) -> None:
     """Puts a workflow back into its queue, if the claim is still the same. Nobody has died: it is no takeover."""
-    _put_back(database, "workflow_uuid = :id AND owner_xid = :claim", died=False, id=workflow_id, claim=claim)
+    _put_back(database, _ROW.id == workflow_id, _ROW.claim == claim, died=False)
 
 
-def _put_back(database: Database, which: str, *, died: bool, **values: object) -> int:
-    claims = "" if died else ", recovery_attempts = recovery_attempts - 1"
-    with database.turn, database.engine.begin() as connection:
-        return connection.execute(
-            sa.text(
-                f"UPDATE {database.schema}{TABLE} SET status = 'ENQUEUED', owner_xid = NULL,"  # noqa: S608
-                f" started_at_epoch_ms = NULL, updated_at = CAST({database.now} * 1000 AS BIGINT),"
-                f" queue_name = coalesce(queue_name, '{_NO_QUEUE}'){claims} WHERE status = 'PENDING' AND {which}"
-            ),
-            values,
-        ).rowcount
+def _put_back(database: Database, *which: sa.ColumnElement[bool], died: bool) -> int:
+    change = (
+        sa.update(WORKFLOWS)
+        .where(in_state(State.RUNNING), *which)
+        .values(
+            state=State.WAITING,
+            claim=None,
+            started_at=None,
+            changed_at=_milliseconds(database),
+            queue=sa.func.coalesce(_ROW.queue, NO_QUEUE),
+            claims=_ROW.claims if died else _ROW.claims - 1,
+        )
+    )
+    with database.turn:
+        return database.do(change)
+
+
+def _milliseconds(database: Database) -> sa.ColumnElement[int]:
+    return sa.cast(database.now * 1000, sa.BigInteger)
 
 
 def cancel(connection: sa.Connection, database: Database, workflow_id: str) -> str | None:
     """Cancels a task that has not ended, and returns its inputs. Its worker sees it, and breaks off."""
-    ended = _end(connection, database, "CANCELLED", "workflow_uuid = :id", id=workflow_id)
+    ended = _end(connection, database, State.CANCELLED, sa.select(_ROW.id).where(_ROW.id == workflow_id))
     return ended[0][1] if ended else None
 
 
 def end_overdue(connection: sa.Connection, database: Database, seconds: float, error: str) -> list[tuple[str, str]]:
     """Ends tasks whose deadline passed so long ago, with this stored error; the result is their ids and inputs."""
-    late = f"CAST(attributes ->> 'deadline_at' AS DOUBLE PRECISION) < {database.now} - :seconds LIMIT 100"
-    free = " FOR UPDATE SKIP LOCKED" if database.schema else ""
-    ended = _end(connection, database, "ERROR", late + free, seconds=seconds)
-    stored = (
-        f"INSERT INTO {database.schema}workflow_output (workflow_uuid, error) VALUES (:id, :error)"  # noqa: S608
-        " ON CONFLICT (workflow_uuid) DO UPDATE SET output = NULL, error = excluded.error"
-    )
-    for workflow_id, _ in ended:
-        connection.execute(sa.text(stored), {"id": workflow_id, "error": error})
+    deadline = sa.cast(_ROW.attributes.op("->>")("deadline_at"), sa.Double)
+    late = sa.select(_ROW.id).where(deadline < database.now - seconds).limit(100).with_for_update(skip_locked=True)
+    ended = _end(connection, database, State.ENDED, late)
+    if ended:
+        connection.execute(sa.delete(ENDINGS).where(ENDINGS.c.id.in_([id for id, _ in ended])))
+        connection.execute(sa.insert(ENDINGS), [{"id": id, "error": error} for id, _ in ended])
     return ended
 
 
-def _end(connection: sa.Connection, database: Database, status: str, which: str, **values: Any) -> list[Any]:
-    table, now = f"{database.schema}{TABLE}", f"CAST({database.now} * 1000 AS BIGINT)"
-    going_on = "status IN ('ENQUEUED', 'PENDING', 'DELAYED')"
-    statement = (
-        f"UPDATE {table} SET status = '{status}', owner_xid = NULL, updated_at = {now}, completed_at = {now}"  # noqa: S608
-        f" WHERE workflow_uuid IN (SELECT workflow_uuid FROM {table} WHERE {going_on} AND name = :name AND {which})"
-        f" RETURNING workflow_uuid, (SELECT inputs FROM {database.schema}workflow_input AS given"
-        f" WHERE given.workflow_uuid = {TABLE}.workflow_uuid)"
+def _end(connection: sa.Connection, database: Database, state: State, which: sa.Select[Any]) -> list[Any]:
+    open_tasks = which.where(in_state(State.WAITING, State.RUNNING, State.DELAYED), _ROW.name == WORKFLOW)
+    inputs = sa.select(INPUTS.c.value).where(INPUTS.c.id == _ROW.id).correlate(WORKFLOWS).scalar_subquery()
+    now = _milliseconds(database)
+    change = (
+        sa.update(WORKFLOWS)
+        .where(_ROW.id.in_(open_tasks.correlate(None)))
+        .values(state=state, claim=None, changed_at=now, ended_at=now)
+        .returning(_ROW.id, inputs)
     )
-    return list(connection.execute(sa.text(statement), {"name": WORKFLOW, **values}).all())
+    return list(connection.execute(change).all())
 
 
 def adopt(database: Database, version: str, dead_seconds: float) -> int:
     """Gives waiting tasks that another version has begun to this one, where no worker of that version is left. The
     result is their number."""
-    with database.turn, database.engine.begin() as connection:
-        return connection.execute(
-            sa.text(
-                f"UPDATE {database.schema}{TABLE} SET application_version = :version"  # noqa: S608
-                " WHERE status IN ('ENQUEUED', 'DELAYED') AND application_version <> :version AND NOT EXISTS"
-                f" (SELECT 1 FROM queue_workers WHERE beat > {database.now} - :dead"
-                f" AND executor_id LIKE '%{VERSIONED}' || application_version)"
-            ),
-            {"version": version, "dead": dead_seconds},
-        ).rowcount
+    theirs = WORKERS.c.worker.like(sa.literal(f"%{VERSIONED}") + _ROW.version)
+    alive = sa.exists().where(WORKERS.c.beat > database.now - dead_seconds, theirs)
+    waiting = in_state(State.WAITING, State.DELAYED), _ROW.version != version, ~alive
+    with database.turn:
+        return database.do(sa.update(WORKFLOWS).where(*waiting).values(version=version))
 
 
 def settle(database: Database, schedule: str, before: str | None, now: str) -> bool:
     """Notes up to when the times of a schedule are settled. False if another worker has moved this mark meanwhile."""
-    with database.turn, database.engine.begin() as connection:
-        moved = connection.execute(
-            sa.text(
-                f"UPDATE {database.schema}{SCHEDULES} SET last_fired_at = :now"  # noqa: S608
-                " WHERE schedule_name = :name AND coalesce(last_fired_at, '') = :before"
-            ),
-            {"name": schedule, "before": before or "", "now": now},
-        ).rowcount
-    return bool(moved)
+    columns = SCHEDULES.c
+    same = columns.name == schedule, sa.func.coalesce(columns.met_at, "") == (before or "")
+    with database.turn:
+        return bool(database.do(sa.update(SCHEDULES).where(*same).values(met_at=now)))
 
 
 def forget_workers(database: Database) -> None:
     """Drops the rows of workers that have been gone for an hour and hold nothing."""
-    database.do(
-        f"DELETE FROM queue_workers WHERE beat < {database.now} - 3600 AND executor_id NOT IN"  # noqa: S608
-        f" (SELECT executor_id FROM {database.schema}{TABLE} WHERE status = 'PENDING' AND executor_id IS NOT NULL)"
-    )
+    busy = sa.select(_ROW.worker).where(in_state(State.RUNNING), _ROW.worker.is_not(None))
+    gone = WORKERS.c.beat < database.now - 3600, WORKERS.c.worker.not_in(busy)
+    database.do(sa.delete(WORKERS).where(*gone))
 
 
 def forget(database: Database, days: float, at_most: int = 500) -> int:
@@ -133,14 +124,12 @@ def forget(database: Database, days: float, at_most: int = 500) -> int:
     One transaction with conditions: a dead letter that is retried at this moment stays, and a new task with an old id
     finds nothing of its predecessor.
     """
-    [row] = database.ask(f"SELECT {database.now} AS now")
-    until = int((row.now - days * 86_400) * 1000)  # a value, for which the database has an index
-    old = f"FROM {database.schema}{TABLE} WHERE completed_at < :until"
-    some = f"SELECT workflow_uuid {old} ORDER BY completed_at LIMIT :at_most"
-    ended = f"DELETE {old} AND workflow_uuid IN ({some}) RETURNING workflow_uuid"
+    [(now,)] = database.ask(sa.select(database.now))
+    old = _ROW.ended_at < int((now - days * 86_400) * 1000)  # a value, for which the database has an index
+    some = sa.select(_ROW.id).where(old).order_by(_ROW.ended_at).limit(at_most).correlate(None)
     with database.turn, database.engine.begin() as connection:
-        found = connection.execute(sa.text(ended), {"until": until, "at_most": at_most}).scalars().all()
+        ended = sa.delete(WORKFLOWS).where(old, _ROW.id.in_(some)).returning(_ROW.id)
+        found = connection.execute(ended).scalars().all()
         for table in _CONTENTS:
-            rest = sa.text(f"DELETE FROM {database.schema}{table} WHERE workflow_uuid IN :ids")  # noqa: S608
-            connection.execute(rest.bindparams(sa.bindparam("ids", expanding=True, type_=sa.Text())), {"ids": found})
+            connection.execute(sa.delete(table).where(table.c.id.in_(found)))
     return len(found)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from dbos import DBOSClient
 
 from ... import NAME
+from .internals import SCHEMA
 from .refusals import count_as_lost
 from .serial import JsonSerializer
 
@@ -20,6 +21,15 @@ Unreachable = sa.exc.SQLAlchemyError
 WORKFLOW = "task"
 QUEUE = "tasks"
 BATCHES = "batches"  # a task that waits for hours and does nothing takes no place in the other queue
+
+# Our own table: the heartbeats of the workers.
+WORKERS = sa.Table(
+    "queue_workers",
+    sa.MetaData(),
+    sa.Column("executor_id", sa.Text, key="worker", primary_key=True),
+    sa.Column("beat", sa.Double),
+    sa.Column("since", sa.Double),
+)
 
 _IDLE_MS = 60_000  # a frozen worker must not hold its locks for ever
 _POOLED, _FILE = "pooled", "file"  # in the notes of a connection
@@ -45,9 +55,9 @@ class Database:
         # SQLite takes one writer at a time. The writers of one process take turns here; SQLite itself would have them
         # look again after ever longer pauses.
         self.turn: AbstractContextManager[object] = threading.Lock() if dialect == "sqlite" else nullcontext()
-        self.now = _NOW[dialect]  # the database's clock, in seconds since 1970
+        self.now = sa.literal_column(_NOW[dialect], sa.Double)  # the database's clock, in seconds since 1970
         self._apart = time.time() - time.monotonic()
-        self.schema = "dbos." if dialect == "postgresql" else ""
+        self.on_server = dialect == "postgresql"
 
     def client(self) -> DBOSClient:
         """A client for use outside a worker: submit, look, cancel."""
@@ -59,15 +69,15 @@ class Database:
             retry_connection_errors=False,
         )
 
-    def ask(self, statement: str, **values: object) -> Sequence[Any]:
+    def ask(self, query: str | sa.Executable, **values: object) -> Sequence[Any]:
         """The rows that a query gives."""
         with self.engine.connect() as connection:
-            return connection.execute(sa.text(statement), values).all()
+            return connection.execute(_statement(query), values).all()
 
-    def do(self, statement: str, **values: object) -> None:
-        """Makes a change, in a transaction of its own."""
+    def do(self, change: str | sa.Executable, **values: object) -> int:
+        """Makes a change, in a transaction of its own. The result is the number of rows."""
         with self.engine.begin() as connection:
-            connection.execute(sa.text(statement), values)
+            return connection.execute(_statement(change), values).rowcount
 
     def clock(self, connection: sa.Connection) -> float:
         """The database's time, in seconds since 1970: the clocks of several machines differ."""
@@ -84,6 +94,10 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _statement(said: str | sa.Executable) -> sa.Executable:
+    return sa.text(said) if isinstance(said, str) else said
 
 
 def pooled(connection: sa.Connection) -> bool:
@@ -109,7 +123,7 @@ def _engine(url: str, connections: int) -> sa.Engine:
     sa.event.listen(engine, "do_connect", _open_sqlite)
     sa.event.listen(engine, "connect", _settle_sqlite)
     sa.event.listen(engine, "checkout", _same_file)
-    return engine
+    return engine.execution_options(schema_translate_map={SCHEMA: None})
 
 
 def _settle_postgres(connection: Any, record: Any) -> None:

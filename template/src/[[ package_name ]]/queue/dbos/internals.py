@@ -1,6 +1,7 @@
-"""The names in DBOS' code that this engine uses and that DBOS does not promise. rows.py and changes.py have its tables.
+"""What this engine uses of DBOS and DBOS does not promise: names in its code, its tables, its words for a state.
 
-Before an update of DBOS, look here. tests/queue/dbos/test_internals.py fails with a sentence when one of them changes.
+No other file knows one of them. Before an update of DBOS, look here: tests/queue/dbos/test_internals.py fails with a
+sentence when one of them changes.
 """
 
 import asyncio
@@ -9,27 +10,85 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, tzinfo
+from enum import StrEnum
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from zoneinfo import ZoneInfo
 
-from dbos import DBOS, _enqueue_options, _scheduler, _sys_db
-from dbos._migration import get_migration_versions, get_sqlite_migration_versions
-from dbos._serialization import DBOSDefaultSerializer, DBOSPortableJSON
-from dbos._sys_db import SystemDatabase
+import sqlalchemy as sa
+from dbos import DBOS, _enqueue_options, _migration, _scheduler, _serialization, _sys_db
 
-from .database import Database
 from .serial import JsonSerializer
 
-SCHEMA = "dbos"  # of its tables in PostgreSQL
-_RUNS_A_WORKFLOW = "_execute_workflow"  # the name of a coroutine
+if TYPE_CHECKING:
+    from .database import Database
+
+SCHEMA = "dbos"  # of its tables in PostgreSQL; SQLite has none
+VERSIONS = "dbos_migrations"  # the table that all read, and `migrate` alone writes
+NO_QUEUE = "_dbos_internal_queue"  # of workflows that were started without one
+_RUNS_A_WORKFLOW = "_execute_workflow_async"  # the name of a coroutine
 _WITH_ARGUMENTS = "Asyncio task cancelled"  # the beginning of a warning that quotes a step's arguments
 
 
-def migrate(database: Database) -> None:
+class State(StrEnum):
+    """Of a workflow."""
+
+    WAITING = "ENQUEUED"
+    DELAYED = "DELAYED"
+    RUNNING = "PENDING"
+    COMPLETED = "SUCCESS"
+    ENDED = "ERROR"
+    CANCELLED = "CANCELLED"
+
+
+def _table(name: str, /, **columns: str) -> sa.Table:
+    """One of the tables. On the left are our names for its columns."""
+    return sa.Table(name, TABLES, *(sa.Column(theirs, key=ours) for ours, theirs in columns.items()))
+
+
+TABLES = sa.MetaData(schema=SCHEMA)
+WORKFLOWS = _table(
+    "workflow_status",
+    id="workflow_uuid",
+    name="name",
+    state="status",
+    tenant="authenticated_user",
+    queue="queue_name",
+    share="queue_partition_key",
+    version="application_version",
+    worker="executor_id",
+    claim="owner_xid",
+    claims="recovery_attempts",
+    created_at="created_at",
+    changed_at="updated_at",
+    started_at="started_at_epoch_ms",
+    ended_at="completed_at",
+    attributes="attributes",
+    form="serialization",
+)
+INPUTS = _table("workflow_input", id="workflow_uuid", value="inputs")
+ENDINGS = _table("workflow_output", id="workflow_uuid", output="output", error="error")
+STEPS = _table("operation_outputs", id="workflow_uuid")
+SCHEDULES = _table(
+    "workflow_schedules", name="schedule_name", cron="schedule", timezone="cron_timezone", met_at="last_fired_at"
+)
+
+
+def in_state(*states: State) -> sa.ColumnElement[bool]:
+    """The condition that a workflow is in one of these states. In literals: a parameter would meet none of DBOS'
+    partial indexes, and SQLite wants their condition word for word."""
+    words: list[sa.ColumnElement[str]] = [sa.literal_column(f"'{state}'") for state in states]
+    return WORKFLOWS.c.state.in_(words) if len(words) > 1 else WORKFLOWS.c.state == words[0]
+
+
+# The condition of the indexes of what has not ended.
+IN_FLIGHT = in_state(State.WAITING, State.RUNNING)
+
+
+def migrate(database: "Database") -> None:
     """Creates or updates DBOS' tables through our connections. Its own `migrate` makes a database that is not there:
     a typo would be a new one."""
-    SystemDatabase.create(
+    _sys_db.SystemDatabase.create(
         system_database_url=database.engine.url.render_as_string(),
         engine_kwargs={},
         engine=database.engine,
@@ -39,11 +98,11 @@ def migrate(database: Database) -> None:
     ).run_migrations()
 
 
-def versions(database: Database) -> tuple[int, int]:
+def versions(database: "Database") -> tuple[int, int]:
     """The version of DBOS' tables that is there, and the one that this DBOS needs."""
-    if not database.schema:
-        return get_sqlite_migration_versions(database.engine)
-    return get_migration_versions(database.engine, SCHEMA, use_listen_notify=True)
+    if not database.on_server:
+        return _migration.get_sqlite_migration_versions(database.engine)
+    return _migration.get_migration_versions(database.engine, SCHEMA, use_listen_notify=True)
 
 
 def active(dbos: DBOS) -> set[str]:
@@ -74,7 +133,7 @@ def read_json_only(told: Callable[[], None]) -> None:
         told()
         raise TypeError("This value is stored in a foreign form, which is not read.")
 
-    for foreign in (DBOSDefaultSerializer, DBOSPortableJSON):
+    for foreign in (_serialization.DBOSDefaultSerializer, _serialization.DBOSPortableJSON):
         foreign.deserialize = refuse  # type: ignore[method-assign, assignment]
 
 

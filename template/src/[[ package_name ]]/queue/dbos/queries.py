@@ -17,20 +17,21 @@ from ..meters import SAMPLE_SECONDS, Depth, Gauge
 from ..records import Failure, Page, Place, Status, TaskView, moment
 from . import changes
 from .database import Database, Unreachable
+from .internals import State
 from .rows import Stored, by_tenant, depth, stamps, tasks
 from .serial import JsonSerializer, TaskEnded
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-# In DBOS' words. `failed` and `dead` are both ERROR; the error says which.
-_STORED: dict[Status, list[str]] = {
-    Status.QUEUED: ["ENQUEUED", "DELAYED"],
-    Status.RUNNING: ["PENDING"],
-    Status.COMPLETED: ["SUCCESS"],
-    Status.FAILED: ["ERROR"],
-    Status.DEAD: ["ERROR"],
-    Status.CANCELLED: ["CANCELLED"],
+# Failed and dead tasks have the same state; the error says which they are.
+_STATES: dict[Status, list[State]] = {
+    Status.QUEUED: [State.WAITING, State.DELAYED],
+    Status.RUNNING: [State.RUNNING],
+    Status.COMPLETED: [State.COMPLETED],
+    Status.FAILED: [State.ENDED],
+    Status.DEAD: [State.ENDED],
+    Status.CANCELLED: [State.CANCELLED],
 }
 
 
@@ -62,7 +63,7 @@ class Queries:
         place = Place.read(cursor)
         rows = await self._rows(
             tenant=tenant,
-            statuses=_STORED[status] if status else (),
+            states=_STATES[status] if status else (),
             dead=status is Status.DEAD if status in (Status.DEAD, Status.FAILED) else None,
             until=place.milliseconds,
             skip=place.skip,
@@ -85,7 +86,7 @@ class Queries:
             with suppress(StateUnavailable):
                 known = await self._known(tenant, task_id)
                 kept = known.attributes
-                cancelled = known.status == "CANCELLED"
+                cancelled = known.state == State.CANCELLED
                 ends_at = time.monotonic() + float(kept["deadline_at"]) - known.now
                 return Facts(takeovers(known), kept.get("strikes", 0), ends_at, cancelled)
             await asyncio.sleep(SAMPLE_SECONDS)
@@ -134,7 +135,7 @@ def _look(database: Database) -> Depth:
 
 def view_of(found: Stored) -> TaskView:
     """The view of a row. Nothing but our own JSON is read, whatever the row says of its form."""
-    status = next(status for status, names in _STORED.items() if found.status in names)
+    status = next(status for status, states in _STATES.items() if found.state in states)
     result, error = None, None
     if found.foreign:
         error = Failure(type="urn:problem:internal", detail="It is stored in a foreign form, which is not read.")

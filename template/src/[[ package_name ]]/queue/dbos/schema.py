@@ -9,12 +9,9 @@ import sqlalchemy as sa
 
 from ... import NAME
 from . import internals
-from .database import Database, pooled
+from .database import WORKERS, Database, pooled
 from .refusals import in_words, unfit
 
-_OURS = "queue_workers"
-_VERSIONS = "dbos_migrations"  # read by all, written by `migrate` alone
-_COLUMNS = "executor_id TEXT PRIMARY KEY, beat DOUBLE PRECISION, since DOUBLE PRECISION"
 _LOCK = "SELECT pg_advisory_xact_lock(7261843)"
 _RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
@@ -22,10 +19,10 @@ _MAY = " AND ".join(f"has_table_privilege(the.oid, '{right}')" for right in _RIG
 # The catalogue shows a table to those as well who may not use it.
 _TABLES = (
     "SELECT the.relname AS name, has_schema_privilege(place.oid, 'USAGE') AND has_table_privilege(the.oid, 'SELECT')"  # noqa: S608
-    f" AND (the.relname = '{_VERSIONS}' OR {_MAY}) AS usable"
+    f" AND (the.relname = '{internals.VERSIONS}' OR {_MAY}) AS usable"
     " FROM pg_catalog.pg_class AS the JOIN pg_catalog.pg_namespace AS place ON place.oid = the.relnamespace"
     " WHERE the.relkind IN ('r', 'p')"
-    f" AND (place.nspname = '{internals.SCHEMA}' OR the.relname = '{_OURS}' AND pg_table_is_visible(the.oid))"
+    f" AND (place.nspname = '{internals.SCHEMA}' OR the.relname = '{WORKERS.name}' AND pg_table_is_visible(the.oid))"
     " ORDER BY name"
 )
 
@@ -42,7 +39,7 @@ def migrate(database: Database, *, create_database: bool = False, grant_to: str 
         StateUnavailable: the database cannot be reached.
     """
     with in_words():
-        if not database.schema:
+        if not database.on_server:
             _make_file(Path(str(database.engine.url.database)))
         elif create_database:
             _create(database.engine.url)
@@ -51,11 +48,11 @@ def migrate(database: Database, *, create_database: bool = False, grant_to: str 
                 raise unfit("`migrate` needs PostgreSQL itself, and this address is a pooler's")
         internals.migrate(database)
         with database.engine.begin() as connection:
-            if database.schema:  # two `IF NOT EXISTS` at the same time may clash
+            if database.on_server:  # two `IF NOT EXISTS` at the same time may clash
                 connection.execute(sa.text(_LOCK))
-            if not sa.inspect(connection).has_table(_OURS):
-                connection.execute(sa.text(f"CREATE TABLE IF NOT EXISTS {_OURS} ({_COLUMNS})"))
-            if database.schema and grant_to:
+            if not sa.inspect(connection).has_table(WORKERS.name):
+                connection.execute(sa.schema.CreateTable(WORKERS, if_not_exists=True))
+            if database.on_server and grant_to:
                 _grant(connection, grant_to)
 
 
@@ -66,7 +63,7 @@ def prepare(database: Database) -> None:
         SettingsError: they are not fit for use.
         StateUnavailable: the database cannot be reached.
     """
-    if database.schema:
+    if database.on_server:
         check(database)
     else:
         migrate(database)
@@ -86,7 +83,7 @@ def check(database: Database) -> None:
 
 
 def _problem(database: Database) -> str | None:
-    if database.schema:
+    if database.on_server:
         found = {row.name: row.usable for row in database.ask(_TABLES)}
     elif (file := Path(str(database.engine.url.database))).exists():
         found = dict.fromkeys(sa.inspect(database.engine).get_table_names(), True)
@@ -94,7 +91,7 @@ def _problem(database: Database) -> str | None:
         # A new one by itself would be without the tasks that are looked for, and without a worker.
         where = "run this in the folder of the service, or give its database"
         return f"there is no {file.absolute()}; {where}. `make run` and `{NAME} work` make a new one"
-    if not found.keys() >= {_OURS, _VERSIONS}:
+    if not found.keys() >= {WORKERS.name, internals.VERSIONS}:
         return "the database has no tables of the queue; run `migrate`"
     if closed := [name for name, usable in found.items() if not usable]:
         user = database.engine.url.username
@@ -128,6 +125,6 @@ def _grant(connection: sa.Connection, role: str) -> None:
     for right in (
         f"USAGE ON SCHEMA {internals.SCHEMA}",
         f"{rights} ON ALL TABLES IN SCHEMA {internals.SCHEMA}",
-        f"{rights} ON {_OURS}",
+        f"{rights} ON {WORKERS.name}",
     ):
         connection.exec_driver_sql(f"GRANT {right} TO {name}")
