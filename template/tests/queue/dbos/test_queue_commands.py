@@ -101,6 +101,28 @@ def test_tasks_are_listed_and_dead_letters_retried_all_at_once(tmp_path: Path) -
         assert command(*words, folder=tmp_path).returncode == 2
 
 
+@pytest.mark.proves("pattern.cqrs")
+def test_a_dead_letter_that_is_gone_meanwhile_holds_up_no_other(tmp_path: Path) -> None:
+    names = ("one", "two", "three")
+    for name in names:
+        assert command("migrate", folder=tmp_path).returncode == 0
+        assert command("submit", "hello", "--id", name, folder=tmp_path).returncode == 0
+    with closing(sqlite3.connect(tmp_path / "tasks.sqlite3")) as database, database:
+        database.execute("UPDATE workflow_status SET status = 'ERROR', completed_at = created_at")
+        error = '["ended",{"status":"dead","slug":"internal","detail":"no"}]'
+        database.execute(
+            f"INSERT INTO workflow_output (workflow_uuid, error) SELECT workflow_uuid, '{error}' FROM workflow_status"
+        )
+        database.execute(
+            "CREATE TRIGGER meanwhile AFTER UPDATE OF status ON workflow_status WHEN new.workflow_uuid = 'local/three'"
+            " BEGIN DELETE FROM workflow_status WHERE workflow_uuid = 'local/two'; END"
+        )
+    retried = command("dead", "retry", "--all", folder=tmp_path)
+    assert [json.loads(line)["id"] for line in retried.stdout.splitlines()] == ["three", "one"]
+    assert "There is no task two." in retried.stderr
+    assert retried.returncode == 0
+
+
 def test_a_port_that_is_taken_is_a_clear_failure_of_a_worker(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
