@@ -19,6 +19,7 @@ class MemoryStore:
         self._bytes = 0
         self._accounts: dict[str, Account] = {}
         self._hits: dict[str, deque[float]] = {}
+        self._tidied_at = 0.0
 
     async def get(self, key: str) -> bytes | None:
         expires, value = self._entries.get(key, (0.0, None))
@@ -51,8 +52,12 @@ class MemoryStore:
         self, account: str, holder: str, amount: Amount, limit: Amount, ttl: float
     ) -> tuple[Reserved, Amount]:
         now = time.monotonic()
-        for name in [name for name, old in self._accounts.items() if old.expires < now]:
-            del self._accounts[name]
+        if account in self._accounts and self._accounts[account].expires < now:
+            del self._accounts[account]
+        if now - self._tidied_at > MINUTE:  # not each time: among many accounts that takes longer than all the rest
+            self._tidied_at = now
+            self._accounts = {name: kept for name, kept in self._accounts.items() if kept.expires >= now}
+            self._hits = {key: hits for key, hits in self._hits.items() if hits and hits[-1] > now - MINUTE}
         return self._accounts.setdefault(account, Account()).reserve(holder, amount, limit, now, ttl)
 
     async def settle(self, account: str, holder: str, spent: Amount, ttl: float) -> None:
