@@ -1,6 +1,7 @@
 """`flags`: switches that all replicas follow."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -8,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ..config import loading
 from ..config.settings import Settings
 from ..telemetry import logs
-from .terminal import fail, operator, settings, trail
+from .terminal import fail, operator, refuse, trail
 
 if TYPE_CHECKING:  # other commands do not wait for these
     from ..runs.flags import Flags
@@ -27,7 +29,7 @@ def flags_list() -> None:
         for name, meaning in NAMES.items():
             typer.echo(f"{name}={await chosen.get(name)}  # {meaning}")
 
-    _with_flags(settings(), read)
+    _with_flags(_settings(), read)
 
 
 @flags_app.command("set")
@@ -41,11 +43,22 @@ def flags_set(name: str, value: str) -> None:
     async def write(chosen: "Flags") -> None:
         await chosen.set(name, value)
 
-    current = settings()
+    current = _settings()
     with trail(current.audit_file, required=current.audit_required) as audit:
         _with_flags(current, write)
         audit.record("flag.set", actor=operator(), outcome="ok", flag=name, value=value)
     typer.echo(f"{name}={value}")
+
+
+def _settings() -> Settings:
+    """What a switch needs: nothing else that is wrong may keep anybody from stopping the service."""
+    needed = ["STATE_URL", "GUARD__", "AUDIT_", "ENVIRONMENT"]
+    if "STATE_URL" not in os.environ:  # it is in the secret source, which has to answer then
+        needed.append("SECRETS__")
+    try:
+        return loading.partly(*needed, secrets=True)
+    except loading.SettingsError as error:
+        refuse(error)
 
 
 def _with_flags(current: Settings, work: "Callable[[Flags], Awaitable[None]]") -> None:
