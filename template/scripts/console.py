@@ -54,8 +54,9 @@ def change(action: str, address: str) -> Iterator[Change]:
     try:
         with interrupts.allowed():
             found = target(address, _options)
-            trail = Trail(found.actor(), address, os.environ.get("AUDIT_FILE"))
-            if place := found.place():
+            place = found.place()
+            trail = Trail(found.actor(), address, os.environ.get("AUDIT_FILE"), place)
+            if place:
                 say(f"{address}: {place}")
         yield Change(found, _named(address), trail, say, interrupts)
     except (TargetError, Stopped, Stranded, Interrupted, OSError) as error:

@@ -16,8 +16,9 @@ GENESIS = "0" * 64
 class Trail:
     """Records go to stdout, one JSON object a line, and to AUDIT_FILE where that is set."""
 
-    def __init__(self, actor: str, target: str, path: str | None = None) -> None:
-        self.actor, self.target = actor, target
+    def __init__(self, actor: str, target: str, path: str | None = None, place: str = "") -> None:
+        """`place` says which of several targets of this name it is: a cluster, an account, a machine."""
+        self.actor, self.target, self._place = actor, target, place
         self._path = Path(path) if path else None
         self._chain, self._sequence, self._previous = uuid.uuid4().hex, 0, GENESIS
         if self._path:
@@ -59,6 +60,7 @@ class Trail:
             "actor": self.actor,
             "outcome": outcome,
             "target": self.target,
+            "place": self._place,
             **facts,
             "previous": self._previous,
         }

@@ -89,7 +89,7 @@ class Target(Protocol):
         """Who this is, for the audit trail."""
 
     def place(self) -> str:
-        """Which of several it is, such as the cluster, so that people see a wrong one; empty if it is this machine."""
+        """Which of several it is (a cluster, an account, a machine), for people and the record; empty if unknown."""
 
     def revisions(self) -> list[Revision]:
         """All of them, the oldest first."""

@@ -1,11 +1,13 @@
 """Compose on one machine: two colours of the service behind HAProxy, one of which has the traffic.
 
-A revision is an image by digest. Which colour has which, the history and the moves are in FOLDER/run/rollout.json; the
-shares are the proxy's weights. Everything that needs a container engine is a `docker` command.
+A revision is an image by digest, with the settings that the folder had then. Which colour has which, the history and
+the moves are in FOLDER/run/rollout.json; the shares are the proxy's weights. Everything that needs a container engine
+is a `docker` command.
 """
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +18,8 @@ from . import Conflict, Revision, TargetError, Traffic, Unusable, limits, local,
 from .compose_containers import COLOURS, Containers
 from .compose_record import NOTHING, Kept
 from .haproxy import WHOLE, Proxy
+
+PROJECT = Path(__file__).parents[2]
 
 
 class WorkerError(TargetError):
@@ -29,6 +33,8 @@ class Compose:
 
     def __init__(self, folder: str, errors: str = "", latency: str = "", ready_seconds: str = "120") -> None:
         self._folder = Path(folder)
+        if not self._folder.is_dir():  # as seen from the project, wherever somebody stands
+            self._folder = PROJECT / folder
         if not (self._folder / "compose.yaml").is_file():
             raise Unusable(f"{folder} has no compose.yaml; give compose:deploy/compose")
         self._run = self._folder / "run"
@@ -45,7 +51,7 @@ class Compose:
         return local.actor()
 
     def place(self) -> str:
-        return ""
+        return f"{self._folder.resolve()} on {socket.gethostname()}"
 
     def revisions(self) -> list[Revision]:
         return record.revisions(self._record.read())
@@ -64,13 +70,14 @@ class Compose:
     def publish(self, artifact: str, schema: int, note: str) -> str:
         self._deploying = self._record.lock("deploy.lock")  # until this process ends; a rollback does not ask for it
         with self._record.locked() as state:
-            if record.image(state, state["main"]) == artifact:
+            settings = self._containers.settings()
+            if record.image(state, state["main"]) == artifact and state["settings"].get(state["main"]) == settings:
                 return str(state["main"])
             name = record.add(state, artifact, schema, note)
+            state["settings"][name] = settings
             colour = self._seat(name, state)
-        if (
-            "migrate" in self._containers.compose("config", "--services").split()
-        ):  # before anything of the new revision starts
+        # Before anything of the new revision starts.
+        if "migrate" in self._containers.compose("config", "--services").split():
             self._containers.compose("run", "--rm", "--no-deps", "-T", "--interactive=false", "migrate")
         self._start(name, colour)
         return name
@@ -125,8 +132,8 @@ class Compose:
         try:
             self._containers.up(services)
             ready = f"{self._containers.url(colour)}/readyz"
-            local.wait(f"{name} was ready", lambda: local.status(ready) == 200, self._patience)
-            local.wait(f"the proxy saw {name} ready", lambda: self._proxy.servers()[colour].up, 10)
+            local.wait(f"{name} was not ready", lambda: local.status(ready) == 200, self._patience)
+            local.wait(f"the proxy did not see {name} ready", lambda: self._proxy.servers()[colour].up, 10)
             self._proxy.forget()
         except BaseException:
             with suppress(TargetError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from hashlib import sha256
 from pathlib import Path
 
 from . import local
@@ -20,6 +21,11 @@ class Containers:
         self._folder, self._run, self._seconds = folder, folder / "run", seconds
         self._scraped = self._run / "scraped"  # a file for each container that Prometheus is to find
         self._scraped.mkdir(parents=True, exist_ok=True)
+
+    def settings(self) -> str:
+        """A digest of what a container is made from beside its image."""
+        files = [self._folder / name for name in ("compose.yaml", ".env", "service.env")]
+        return sha256(b"\0".join(file.read_bytes() if file.exists() else b"" for file in files)).hexdigest()
 
     def up(self, services: list[str]) -> None:
         self.compose("up", "--detach", "--no-deps", *services)

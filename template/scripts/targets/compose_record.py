@@ -28,7 +28,7 @@ class Kept:
         Raises:
             TargetError: what is there is no record.
         """
-        nothing = record.empty(NOTHING) | {"colours": {}}
+        nothing = record.empty(NOTHING) | {"colours": {}, "settings": {}}
         if not self._file.exists():
             return nothing
         way_out = f"{self._before} is the one before: look at it, and copy it over"

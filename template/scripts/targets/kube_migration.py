@@ -28,7 +28,7 @@ def migrate(kubectl: Kubectl, image: str) -> None:
     name = str(json.loads(job)["metadata"]["name"])
     # The one before is a record of its deploy, for a day; a Job cannot be changed.
     kubectl.run("delete", "job", name, "--ignore-not-found", "--wait=false")
-    local.wait(f"the Job {name} of an earlier deploy was gone", lambda: not kubectl.find("job", name), 60)
+    local.wait(f"the Job {name} of an earlier deploy was not gone", lambda: not kubectl.find("job", name), 60)
     mine = _identity(json.loads(kubectl.run("create", "--validate=false", "--filename=-", "--output=json", given=job)))
 
     def ended() -> str:
@@ -38,7 +38,7 @@ def migrate(kubectl: Kubectl, image: str) -> None:
         conditions = found.get("status", {}).get("conditions", ())
         return next((each["type"] for each in conditions if each["status"] == "True" and each["type"] in ENDS), "")
 
-    end = local.wait(f"the Job {name} had ended", ended, SECONDS)
+    end = local.wait(f"the Job {name} had not ended", ended, SECONDS)
     if end == "Failed":
         raise TargetError(f"the Job {name} failed, and nothing was started: {_last_lines(kubectl, name)}")
 

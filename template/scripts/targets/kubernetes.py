@@ -165,7 +165,7 @@ class Kubernetes:
             self._were_ready[name] = pods
             return seen and counts == [pods] * 3
 
-        local.wait(f"{name} was ready", there, self._patience)
+        local.wait(f"{name} was not ready", there, self._patience)
 
     def _template(self, image: str, revision: str, label: str = "waiting", **spec: int) -> dict[str, Any]:
         container = self._stable["spec"]["template"]["spec"]["containers"][0]["name"]

@@ -114,7 +114,7 @@ def run(url: str) -> str:
 
 
 def wait(what: str, look: Callable[[], Found], seconds: float) -> Found:
-    """Waits until `look` gives something true, and gives that.
+    """Waits until `look` gives something true, and gives that; `what` says the opposite.
 
     Raises:
         TargetError: it gave nothing in time.
@@ -122,6 +122,6 @@ def wait(what: str, look: Callable[[], Found], seconds: float) -> Found:
     end = time.monotonic() + seconds
     while not (found := look()):
         if time.monotonic() > end:
-            raise TargetError(f"{what} not in {seconds:g} s")
+            raise TargetError(f"{what} within {seconds:g} s")
         time.sleep(0.2)
     return found

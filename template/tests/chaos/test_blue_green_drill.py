@@ -76,7 +76,7 @@ async def test_five_versions_under_load(stand: Stand, upstream: Upstream, row: R
 
             code, told, v4 = await during("deploy", images["v4"], *WATCH, "--ready-seconds", "6")
             assert (code, statuses(v4)) == (1, {200: len(v4)}), told
-            assert "was ready not in 6 s" in told
+            assert "was not ready within 6 s" in told
 
             code, told, v5 = await during("deploy", images["v5"], "--steps", "10", "--seconds", "8", "--latency", "3")
             assert (code, statuses(v5)) == (1, {200: len(v5)}), told

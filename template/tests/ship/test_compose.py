@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,8 +16,9 @@ import pytest
 
 from conftest import KEY, settings_for
 from support.blue_green import Stand
-from support.processes import Upstream
+from support.processes import Upstream, environment, free_port
 from support.prometheus import promtool, yaml
+from support.waiting import eventually
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "compose"
 STACK: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text(encoding="utf-8"))
@@ -171,6 +175,36 @@ def test_a_deploy_changes_the_tables_first_and_tells_prometheus_what_runs(stand:
     assert {path.stem for path in stand.engine.glob("*.json")} == {"images", colour}, "nothing of it was started"
     assert stand.state["main"] == "1"
     assert scraped(stand) == {f"{colour}:{port}" for port in ports}
+
+
+@pytest.mark.proves("ship.safely")
+def test_a_proxy_that_restarts_asks_for_the_addresses_before_it_trusts_the_kept_ones(tmp_path: Path) -> None:
+    """After a restart of the machine a colour may have the address that the other one had."""
+    if not shutil.which("haproxy"):
+        pytest.skip("haproxy is not on PATH (Debian: apt-get install haproxy)")
+    names = "be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight"
+    kept = "4 service {} {} 127.0.0.{} 2 0 {} 0 10 6 3 4 6 0 0 0 localhost 8000 - 0 0 - - 0"
+    lines = ["1", f"# {names}", kept.format(1, "blue", 8, 256), kept.format(2, "green", 9, 0)]
+    (tmp_path / "servers.state").write_text("\n".join(lines) + "\n")
+    own = {"RUN_FOLDER": str(tmp_path), "PROXY_BIND": f"127.0.0.1:{free_port()}"}
+    command = ["haproxy", "-db", "-f", str(FOLDER / "haproxy.cfg")]
+    colours = {"BLUE": "localhost:8000", "GREEN": "localhost:8000"}
+    with subprocess.Popen(command, env=environment() | own | colours, stderr=subprocess.DEVNULL) as proxy:
+        try:
+            said = eventually(lambda: said_by(tmp_path / "haproxy.sock"), what="the proxy says its servers")
+        finally:
+            proxy.terminate()
+    found = {line.split()[3]: line.split()[4:8:3] for line in said.splitlines() if " service " in line}
+    assert {name: weight for name, (_, weight) in found.items()} == {"blue": "256", "green": "0"}
+    assert not {address for address, _ in found.values()} & {"127.0.0.8", "127.0.0.9"}
+
+
+def said_by(path: Path) -> str:
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+        connection.sendall(b"show servers state\n")
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    return ""
 
 
 def scraped(stand: Stand) -> set[str]:

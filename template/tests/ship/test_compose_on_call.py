@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shlex
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from conftest import KEY, settings_for
-from support.blue_green import Stand
+from support.blue_green import PROJECT, Stand
 from support.engine import alive
 from support.processes import Upstream, call
+from support.runbook import line
 from support.waiting import eventually
 
 pytestmark = [
@@ -50,6 +55,32 @@ def without_room() -> None:
     """A disk that takes no byte more."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+
+def test_the_rollback_of_the_runbook_runs_as_it_is_printed_from_any_folder(stand: Stand, tmp_path: Path) -> None:
+    uv, run, script, *words = shlex.split(line("Roll back", "uv run scripts/rollback.py compose:"))
+    assert (uv, run) == ("uv", "run")
+    project = tmp_path / "project"
+    shutil.copytree(PROJECT / "scripts", project / "scripts")
+    (project / "deploy").mkdir()
+    (project / "deploy" / "compose").symlink_to(stand.folder)
+    command = [sys.executable, str(project / script), *words]
+    done = subprocess.run(command, cwd="/", env=stand.environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, stand.state["main"], answers(stand)) == (0, "1", True), done.stderr
+    assert stand.audit[-1]["place"] == f"{stand.folder} on {socket.gethostname()}"
+
+
+@pytest.mark.proves("ship.config")
+@pytest.mark.proves("ship.safely")
+def test_changed_settings_are_deployed_by_the_image_that_runs_and_go_back_with_it(stand: Stand) -> None:
+    runs = next(each["digest"] for each in stand.state["revisions"] if each["name"] == "2")
+    code, told = stand.run("deploy", runs, "--seconds", "0")
+    assert (code, "revision 2, which has the traffic already" in told) == (2, True), told
+    (stand.folder / "service.env").write_text("MODEL__FALLBACK=openai:another\n")
+    code, told = stand.run("deploy", runs, "--seconds", "0")
+    assert (code, stand.state["main"], answers(stand)) == (0, "3", True), told
+    code, told = stand.run("rollback")
+    assert (code, stand.state["main"], answers(stand)) == (0, "2", True), told
 
 
 def test_a_revision_that_has_ended_meanwhile_is_started_before_it_gets_the_traffic(stand: Stand) -> None:
