@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
+from support.aws import REGION
 from support.lambda_scene import ADDRESS, FUNCTION, Scene
+from support.runbook import line
 from support.waiting import eventually
 
 
@@ -13,6 +17,17 @@ def test_a_rollback_gives_the_revision_before_all_the_traffic(scene: Scene) -> N
     assert scene.deploy("2")[0] == 0
     code, told = scene.rollback()
     assert (code, scene.live) == (0, ("1", {})), told
+
+
+@pytest.mark.proves("ship.rollback")
+def test_the_rollback_of_the_runbook_runs_as_it_is_printed(scene: Scene) -> None:
+    uv, run, script, address, *words = shlex.split(line("Roll back", "uv run scripts/rollback.py lambda:", "-api "))
+    assert (uv, run, script) == ("uv", "run", "scripts/rollback.py")
+    assert address.endswith("-api")
+    assert scene.deploy("2")[0] == 0
+    code, told = scene.rollback(*words)
+    assert (code, scene.live) == (0, ("1", {})), told
+    assert scene.audit[-1]["place"] == f"account 123456789012, {REGION}"
 
 
 @pytest.mark.proves("ship.rollback")
