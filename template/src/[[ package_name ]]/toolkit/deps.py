@@ -15,14 +15,15 @@ class Http(Protocol):
     """The guarded HTTP client. Each dependency has retries, a circuit breaker and a bulkhead of its own."""
 
     async def get_json(self, dependency: str, url: str, params: dict[str, str], *, timeout: float = 5.0) -> Any:
-        """The JSON at `url`.
+        """The JSON at `url`, which gets `params` besides those that it has.
 
         Args:
             dependency: names the policy, and is a metric label; so it comes from a bounded set.
             timeout: seconds of one attempt. It belongs to the dependency: the first call sets it for all others.
 
         Raises:
-            ForbiddenAddress: the host resolves to a private address that AGENT__ALLOWED_PRIVATE_HOSTS does not list.
+            ForbiddenAddress: the host resolves to a private address that AGENT__ALLOWED_PRIVATE_HOSTS does not list, or
+                `url` is no address.
             Unavailable: the API gave no usable answer, or its circuit breaker is open.
         """
         ...
