@@ -16,7 +16,7 @@ class Flags:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._killed = False
+        self._killed: bool | None = None  # unknown before the first reading has ended
         self._checked = 0.0
 
     async def get(self, name: str) -> str:
@@ -29,7 +29,7 @@ class Flags:
         """Raises:
         SwitchedOff: while the kill switch is on.
         """
-        if time.monotonic() - self._checked > _CACHED_SECONDS:
+        if self._killed is None or time.monotonic() - self._checked > _CACHED_SECONDS:
             self._checked = time.monotonic()
             value = await self.get(KILL_SWITCH)
             if self._state.shared:  # else it stays as it was: an outage of the store turns nothing on again
