@@ -73,7 +73,7 @@ def _with_flags(current: Settings, work: "Callable[[Flags], Awaitable[None]]") -
     async def outage() -> str:
         async with aclosing(open_state(url, Guards(current.guard))) as state:
             await work(Flags(state))
-            return state.reason
+            return state.reason or state.refused
 
     logs.setup("ERROR", tuple, sys.stderr)
     if reason := asyncio.run(outage()):

@@ -41,6 +41,7 @@ class State:
         self.store = store
         self.shared = True
         self.reason = ""  # why the shared store is not in use, for an operator
+        self.refused = ""  # why it has refused the latest operation that it refused alone
         self.switches = 0  # how often the store in use has changed; neither store knows what the other one holds
         if store is not None:
             # No effective bulkhead: a burst waits for the bounded pool and is no reason to use local memory.
@@ -114,7 +115,8 @@ class State:
         if self.store is None:
             return
         if not wholly and not self.store.away(error):
-            log.error("state_store_refused", reason=self.store.reason(error))
+            self.refused = self.store.reason(error)
+            log.error("state_store_refused", reason=self.refused)
         elif self.shared and not _out_of_time(error):
             briefly = time.monotonic() - self._back_since < LONGEST_PAUSE_SECONDS
             self._pause = min(LONGEST_PAUSE_SECONDS, 2 * self._pause) if briefly else PAUSE_SECONDS
