@@ -101,6 +101,24 @@ def test_tasks_are_listed_and_dead_letters_retried_all_at_once(tmp_path: Path) -
         assert command(*words, folder=tmp_path).returncode == 2
 
 
+@pytest.mark.proves("ship.config")
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("sqlite:///:memory:", "a database in memory"),
+        ("sqlite:///file:tasks?mode=memory&uri=true", "a database in memory"),
+        ("postgresql://u@127.0.0.1:1/tasks?nonsense=1", 'cannot be used (invalid connection option "nonsense")'),
+        ("postgresql://u@127.0.0.1:1/tasks?sslmode=always", "cannot be used (connection is bad: invalid sslmode value"),
+    ],
+)
+@pytest.mark.parametrize("words", ["list", "work"])
+def test_an_address_that_no_waiting_mends_is_refused(tmp_path: Path, url: str, reason: str, words: str) -> None:
+    result = command(words, folder=tmp_path, QUEUE__DATABASE_URL=url, PORT=0)
+    assert result.returncode == 2, result.stderr
+    assert reason in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 @pytest.mark.proves("pattern.cqrs")
 def test_a_dead_letter_that_is_gone_meanwhile_holds_up_no_other(tmp_path: Path) -> None:
     names = ("one", "two", "three")

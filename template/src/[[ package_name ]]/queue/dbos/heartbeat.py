@@ -27,6 +27,8 @@ DEAD_SECONDS = 12.0  # a process that stands still for ten seconds beats eleven 
 GAP_SECONDS = 6.0
 # A loop that has not answered for so long is blocked.
 BLOCKED_SECONDS = 3.0
+# Tasks that are not handed back count as those of a dead worker. A short restart of the database is waited out.
+HAND_BACK_SECONDS = 5.0
 # All times go by the database's clock. A machine whose own is so far off has another ailment, which logs may hide.
 SKEW_SECONDS = 5.0
 
@@ -100,13 +102,18 @@ class Heartbeat(threading.Thread):
         self._hand_back()
 
     def _hand_back(self) -> None:
-        try:
-            if count := changes.put_back(self._database, self._executor_id, died=False):
-                log.info("tasks_handed_back", count=count)
-            self._database.do("UPDATE queue_workers SET beat = 0 WHERE executor_id = :me", me=self._executor_id)
-            changes.forget_workers(self._database)
-        except Unreachable as failure:
-            log.warning("heartbeat_failed", error=type(failure).__name__)
+        until = time.monotonic() + HAND_BACK_SECONDS
+        while True:
+            try:
+                if count := changes.put_back(self._database, self._executor_id, died=False):
+                    log.info("tasks_handed_back", count=count)
+                self._database.do("UPDATE queue_workers SET beat = 0 WHERE executor_id = :me", me=self._executor_id)
+                return changes.forget_workers(self._database)
+            except Unreachable as failure:
+                log.warning("heartbeat_failed", error=type(failure).__name__)
+                if time.monotonic() > until:
+                    return None
+            time.sleep(BEAT_SECONDS / 2)
 
     def _leave_if_blocked(self) -> None:
         """Ends the process when its loop is blocked beyond the grace time: a blocked loop ends nothing in order."""

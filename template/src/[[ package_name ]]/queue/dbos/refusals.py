@@ -23,6 +23,7 @@ _OF_SQLITE = (
 )
 
 _NO_DATABASE = re.compile(r'database "(.*)" does not exist|no such database: (.*)')
+_NO_OPTION = re.compile(r"invalid connection option|invalid \w+ value")
 _NO_ENTRY = re.compile(r'authentication failed|role ".*" does not exist|no pg_hba.conf entry|denied for database')
 
 
@@ -61,6 +62,8 @@ def explained(error: sa.exc.SQLAlchemyError) -> SettingsError | StateUnavailable
         return unfit("its pooler is in statement mode; transactions need pool_mode = transaction or session")
     if getattr(cause, "sqlstate", None) == _RIGHTS:
         return unfit(f"the user may not do this ({said}); give the address with the owner of the tables")
+    if _NO_OPTION.search(said):
+        return unfit(f"an option after its `?` cannot be used ({said})")
     if _NO_ENTRY.search(said):
         return unfit(f"the server does not let this user in ({said}); correct user, password or rights")
     return StateUnavailable(f"The queue's database cannot be used: {said}", retry_after=2)
