@@ -1,52 +1,21 @@
 """Limits on requests: a rate per key and per tenant, and a maximum of work in flight."""
 
 import math
-from collections import Counter
-from collections.abc import Generator
-from contextlib import contextmanager
 
 from ..config.clients import LimitSettings
 from ..errors import Overloaded, RateLimited
+from ..guard.places import Places
 from ..state import State
 from .auth import Caller
 
 
-class Places:
-    """A bulkhead between tenants: a number of places for all, and reserved ones on top.
+def places(most: int, reserved_share: float) -> Places:
+    """Places for requests, each of which gets one or is refused as Overloaded."""
+    return Places(most, reserved_share, _at_capacity)
 
-    A tenant that fills all of them cannot keep the others out. These share the reserved ones evenly.
-    """
 
-    def __init__(self, most: int, reserved_share: float) -> None:
-        self._most = most
-        self._reserved = math.ceil(most * reserved_share)
-        self._taken: Counter[str] = Counter()
-        self._all = 0
-
-    @contextmanager
-    def taken(self, tenant: str) -> Generator[None]:
-        """A place for one request.
-
-        Raises:
-            Overloaded: at once, if there is none: a queue would only make every request late.
-        """
-        if not self._has_room(tenant):
-            raise Overloaded("This replica is working at its capacity; try again.", retry_after=1)
-        self._taken[tenant] += 1
-        self._all += 1
-        try:
-            yield
-        finally:
-            self._all -= 1
-            self._taken[tenant] -= 1
-            if not self._taken[tenant]:
-                del self._taken[tenant]
-
-    def _has_room(self, tenant: str) -> bool:
-        if self._all < self._most:
-            return True
-        tenants = len(self._taken.keys() | {tenant})
-        return self._all < self._most + self._reserved and self._taken[tenant] < self._reserved / tenants
+def _at_capacity() -> Overloaded:
+    return Overloaded("This replica is working at its capacity; try again.", retry_after=1)
 
 
 class Limits:
@@ -55,7 +24,7 @@ class Limits:
     def __init__(self, settings: LimitSettings, state: State) -> None:
         self._settings = settings
         self._state = state
-        self.work = Places(settings.max_in_flight, settings.reserved_share)
+        self.work = places(settings.max_in_flight, settings.reserved_share)
 
     async def admit(self, caller: Caller) -> dict[str, str]:
         """Counts a request against its key and its tenant; returns the `RateLimit-*` headers of the response.

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from fastapi.sse import format_sse_event
 
 from ..api.auth import Caller, authenticated
-from ..api.limits import Places
+from ..api.limits import places
 from ..api.problems import body_of
 from ..errors import ServiceError, Unauthenticated
 from ..queue import Tasks
@@ -42,7 +42,7 @@ class Watchers:
 
     def __init__(self, service: Service, tasks: Tasks) -> None:
         limits = service.settings.limits
-        self.places = Places(limits.max_watchers, limits.reserved_share)
+        self.places = places(limits.max_watchers, limits.reserved_share)
         self._longest = limits.watch_seconds
         self._silence = service.settings.stream.comment_seconds
         self._pause = min(self._silence, _CHECK_SECONDS)

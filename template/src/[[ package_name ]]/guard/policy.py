@@ -14,11 +14,13 @@ from ..config.settings import GuardSettings
 from ..telemetry import metrics
 from .deadline import share_of_time, time_remaining
 from .outcomes import outcome_of, told
+from .places import Places, tenant
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 RETRY_AFTER_CAP = 30.0  # seconds; a hostile Retry-After must not park a call until its deadline
+RESERVED_SHARE = 0.25  # of the calls in flight, on top: one tenant's slow calls keep no other tenant's out
 SLOW_CALL_RATE = 0.8  # share of slow calls that opens the breaker
 
 
@@ -57,7 +59,7 @@ class Guard:
             slow_call_threshold=SLOW_CALL_RATE,
             on_state_change=self._log_state,
         )
-        self._bulkhead = nopanic.bulkhead(settings.max_concurrent, max_wait=0, name=dependency)
+        self._places = Places(settings.max_concurrent, RESERVED_SHARE, BulkheadFull)
         self._retry = nopanic.retry(
             settings.attempts,
             on=transient,
@@ -70,8 +72,7 @@ class Guard:
         )
         metrics.DEPENDENCY_RETRIES.add(0, {"dependency": dependency})  # a rate needs a first value
         self._timeout = nopanic.timeout(settings.timeout_seconds, name=dependency)
-        bounded = nopanic.compose(self._bulkhead, self._timeout)(self._attempt)
-        self._call = nopanic.compose(self._retry, *self._shared, self._breaker)(self._watched(bounded))
+        self._call = nopanic.compose(self._retry, *self._shared, self._breaker)(self._watched(self._bounded))
         self._open = nopanic.compose(self._retry, *self._shared, self._breaker)(self._watched(self._connected))
 
     @property
@@ -81,7 +82,7 @@ class Guard:
 
     @property
     def in_flight(self) -> int:
-        return int(self._bulkhead.in_flight)
+        return self._places.all_taken
 
     async def call(self, fn: Callable[..., Awaitable[T]], /, *args: Any, share: float = 1.0) -> T:
         """Awaits `fn` under the policy, for at most a `share` of the time until the deadline.
@@ -127,10 +128,15 @@ class Guard:
 
     async def _connected(self, connect: Callable[[], AbstractAsyncContextManager[T]]) -> tuple[AsyncExitStack, T]:
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._bulkhead.guard())
+            stack.enter_context(self._places.taken(tenant()))
             async with self._timeout.guard():
                 stream = await self._attempt(stack.enter_async_context, connect())
             return stack.pop_all(), stream
+
+    async def _bounded(self, fn: Callable[..., Awaitable[T]], *args: Any) -> T:
+        with self._places.taken(tenant()):
+            async with self._timeout.guard():
+                return await self._attempt(fn, *args)
 
     async def _attempt(self, fn: Callable[..., Awaitable[T]], *args: Any) -> T:
         started = time.perf_counter()
