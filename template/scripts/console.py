@@ -38,13 +38,14 @@ def run(command: Callable[..., None]) -> None:
     app(arguments)
 
 
-def asked_for(reason: str) -> str:
-    """Why; in production nothing is changed without it."""
+def asked_for(reason: str, interrupts: Interrupts) -> str:
+    """Why; in production nothing is changed without it. A signal ends the question."""
     if reason or os.environ.get("ENVIRONMENT") != "production":
         return reason
     if not sys.stdin.isatty():
         raise Unusable("in production the record says why: give a --reason")
-    return str(typer.prompt("Why", err=True))
+    with interrupts.allowed():
+        return str(typer.prompt("Why", err=True))
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def main(
                 say(f"  {percent:g} % of the traffic for {seconds:g} s, unless one of these is against it:")
             say(f"  {', '.join(sorted(watch.expected))}")
             return
-        plan = Plan(shares, seconds, frozenset(ignore_alarm or ()), asked_for(reason), schema)
+        plan = Plan(shares, seconds, frozenset(ignore_alarm or ()), asked_for(reason, made.interrupts), schema)
         new = roll_out(made, artifact, plan)
         made.trail.record("deploy", "ok", revision=new, reason=plan.reason)
 

@@ -40,7 +40,8 @@ def main(
             if traffic.differs:
                 say(f"warning: {traffic.differs}; a rollback brings the two together")
             return
-        rollback(made, to, come_from, asked_for(reason), smoke=not no_smoke, despite_schema=despite_schema)
+        why = asked_for(reason, made.interrupts)
+        rollback(made, to, come_from, why, smoke=not no_smoke, despite_schema=despite_schema)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import resource
 import signal
 import subprocess
 import sys
@@ -17,6 +18,12 @@ from support.lambda_scene import ADDRESS, ALARM, FUNCTION, SCRIPTS, Scene
 from support.waiting import eventually
 
 CANARY = ("1", {"2": 0.1})
+
+
+def without_room() -> None:
+    """A disk that takes no byte more."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
 
 def canary(scene: Scene, **how: Any) -> subprocess.Popen[str]:
@@ -84,6 +91,65 @@ def test_a_terminal_that_is_lost_takes_the_traffic_back_and_not_the_exit_code(sc
     assert process.wait(20) == 1
     assert scene.live == ("1", {})
     assert [record["action"] for record in scene.audit][-2:] == ["shift_back", "deploy"]
+
+
+@pytest.mark.proves("ship.safely")
+def test_a_ctrl_c_where_the_reason_is_asked_for_changes_nothing(scene: Scene) -> None:
+    assert scene.deploy()[0] == 0
+    ours, theirs = pty.openpty()
+    command = [sys.executable, str(SCRIPTS / "rollback.py"), ADDRESS, "--no-smoke"]
+    asking = scene.environment | {"ENVIRONMENT": "production"}
+    process = subprocess.Popen(command, env=asking, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    said = b""
+    while b"Why" not in said:
+        said += os.read(ours, 1000)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 1
+    os.close(ours)
+    assert scene.live == ("2", {})
+
+
+@pytest.mark.proves("ship.safely")
+@pytest.mark.parametrize("moment", ["read", "smoke"])
+def test_a_signal_before_the_first_share_gives_no_traffic(scene: Scene, moment: str) -> None:
+    processes: list[subprocess.Popen[str]] = []
+
+    def interrupt(*_: object) -> None:
+        eventually(lambda: processes, within=30, what="the deploy is known")
+        processes[0].send_signal(signal.SIGINT)
+
+    if moment == "read":
+        scene.front.on_read = interrupt
+    else:
+        scene.front.on_call = interrupt
+    processes.append(scene.start("deploy", ADDRESS, str(scene.zip("2")), "--seconds", "60"))
+    _, told = processes[0].communicate(timeout=60)
+    assert (processes[0].returncode, scene.live, scene.front.shifts) == (1, ("1", {}), []), told
+    assert told.splitlines()[-1] == "deploy: SIGINT"
+
+
+@pytest.mark.proves("ship.safely")
+@pytest.mark.parametrize("error", ["AccessDeniedException", "ExpiredTokenException"])
+def test_no_right_and_expired_credentials_are_a_sentence(scene: Scene, error: str) -> None:
+    assert scene.deploy()[0] == 0
+    scene.front.refuses = error
+    code, told = scene.rollback("--no-smoke")
+    assert (code, scene.live) == (1, ("2", {})), told
+    assert f"AWS refused UpdateAlias ({error}" in told
+
+
+@pytest.mark.proves("ship.rollback")
+def test_a_full_disk_of_the_audit_file_keeps_no_traffic_from_going_back(scene: Scene) -> None:
+    assert scene.deploy()[0] == 0
+    process = scene.start("rollback", ADDRESS, before=without_room)
+    _, told = process.communicate(timeout=60)
+    assert (process.returncode, scene.live) == (0, ("1", {})), told
+    assert "the rollback is done, and its audit record is not in the file" in told
+    process = scene.start("deploy", ADDRESS, str(scene.zip("3")), "--seconds", "0", before=without_room)
+    _, told = process.communicate(timeout=60)
+    assert (process.returncode, scene.live) == (1, ("1", {})), told
+    assert "Traceback" not in told
 
 
 @pytest.mark.proves("ship.safely")

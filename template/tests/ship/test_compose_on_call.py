@@ -158,6 +158,31 @@ def test_a_smoke_call_that_fails_gives_no_traffic(stand: Stand, upstream: Upstre
     assert {"blue", "green"} & stand.running == {c for c, name in stand.state["colours"].items() if name == "2"}
 
 
+def test_of_two_rollbacks_at_the_same_moment_one_is_refused(stand: Stand, upstream: Upstream) -> None:
+    assert stand.run("deploy", stand.image("v3", **settings_for(upstream)), "--seconds", "0")[0] == 0
+    both = [stand.start("rollback", "--from", "3", "--no-smoke") for _ in range(2)]
+    told = [process.communicate(timeout=240)[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1], told
+    assert any("somebody else" in text for text in told), told
+    assert (stand.state["main"], answers(stand)) == ("2", True)
+
+
+@pytest.mark.proves("ship.safely")
+def test_a_proxy_that_is_away_when_the_traffic_has_to_go_back_is_exit_code_3(stand: Stand, upstream: Upstream) -> None:
+    deploy = stand.start("deploy", stand.image("v3", **settings_for(upstream)), "--seconds", "60")
+    eventually(lambda: stand.state["canary"] == "3", within=240, what="the canary has traffic")
+    stand.stop_proxy()
+    deploy.send_signal(signal.SIGTERM)
+    _, told = deploy.communicate(timeout=240)
+    last = told.splitlines()[-1]
+    assert (deploy.returncode, "the traffic is NOT back at 2" in last) == (3, True), told
+    stand.start_proxy()
+    words = shlex.split(last.partition("uv run scripts/rollback.py ")[2])
+    assert words[0] == f"compose:{stand.folder}"
+    code, told = stand.run("rollback", *words[1:])
+    assert (code, stand.state["main"], stand.state["canary"], answers(stand)) == (0, "2", "", True), told
+
+
 @pytest.mark.proves("ship.safely")
 def test_a_canary_that_ends_is_taken_back(stand: Stand, upstream: Upstream) -> None:
     deploy = stand.start("deploy", stand.image("v3", **settings_for(upstream)), "--seconds", "60")

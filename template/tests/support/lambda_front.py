@@ -1,7 +1,8 @@
 """What moto leaves out of Lambda, in front of it: revision ids and digests that guard changes, versions that answer.
 
 The rest goes through to moto as it came. `on_shift` is told of each change of the alias after it was made, `on_read` of
-each look at the function that a change is going to be based on.
+each look at the function that a change is going to be based on, `on_call` of each call of a version. Changes end with
+the error that `refuses` names.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class LambdaFront:
         self.shifts: list[Shift] = []
         self.on_shift: Callable[[Shift], object] = lambda shift: None
         self.on_read: Callable[[str], object] = lambda about: None
+        self.on_call: Callable[[str], object] = lambda version: None
+        self.refuses = ""
         front = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -71,6 +74,8 @@ class LambdaFront:
             return self._pass(method, path, headers, body)
         with self.lock:  # one change at a time, as AWS does it
             about = guarded[1] + ("" if guarded[2] in ("code", "configuration") else guarded[2])
+            if method == "PUT" and self.refuses:
+                return _json(403, {"message": "not you"}, self.refuses)
             expected = json.loads(body).get("RevisionId") if method == "PUT" else None
             if expected and expected != self.revisions.get(about):
                 return _json(412, {"message": "The RevisionId provided does not match"}, "PreconditionFailedException")
@@ -99,6 +104,7 @@ class LambdaFront:
 
     def _invoke(self, version: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
         self.calls.append((version, json.loads(body)))
+        self.on_call(version)
         answer = self.answers.get(version, {"output": "ready"})
         if isinstance(answer, str):
             failed = {"errorType": "RuntimeError", "errorMessage": answer, "output": "whatever it says, it failed"}
