@@ -93,14 +93,14 @@ class Tasks:
         views: list[TaskView] = []
         behind = place.skip
         async for row in self.table.newest(tenant, place.milliseconds):
+            if row is None or len(views) == limit:  # there may be more
+                return Page(tasks=views, next_cursor=str(place))
             if behind:
                 behind -= 1
                 continue
             place = place.after(row.created_at if tenant is not None else 0)  # without an order, by number alone
             if status in (None, (view := self.view(row)).status):
                 views.append(view.model_copy(update={"result": None}))  # an answer may be large, and the page not
-            if len(views) == limit:
-                return Page(tasks=views, next_cursor=str(place))
         return Page(tasks=views)
 
     async def cancel(self, task_id: str, *, tenant: str, actor: str) -> TaskView:
