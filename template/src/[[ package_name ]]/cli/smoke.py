@@ -24,6 +24,16 @@ class _Wrong(Exception):
     """There is an answer, but not the expected one."""
 
 
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: it would take the key to another address."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_client = urllib.request.build_opener(_Stay)
+
+
 def probe(url: str, key: str, *, tasks: bool) -> Iterator[Step]:
     """Asks as a client would, until a step fails."""
     chat = {"model": "default", "messages": [{"role": "user", "content": _TEXT}]}
@@ -91,11 +101,12 @@ def _read(url: str, key: str, body: Any = None) -> bytes:
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     request = urllib.request.Request(url, json.dumps(body).encode() if body else None, headers)  # noqa: S310 checked
     try:
-        with urllib.request.urlopen(request, timeout=_SECONDS) as response:  # noqa: S310 checked
+        with _client.open(request, timeout=_SECONDS) as response:
             return _whole(response)
     except urllib.error.HTTPError as error:
+        to = f" to {place}" if (place := error.headers.get("Location")) else ""
         with error:
-            raise _Wrong(f"status {error.code}: {_whole(error)[:500].decode(errors='replace')}") from None
+            raise _Wrong(f"status {error.code}{to}: {_whole(error)[:500].decode(errors='replace')}") from None
 
 
 def _whole(response: Any) -> bytes:

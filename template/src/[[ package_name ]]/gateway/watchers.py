@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager, suppress
 
+import structlog
 from fastapi.sse import format_sse_event
 
 from ..api.auth import Caller, authenticated
@@ -15,6 +16,8 @@ from ..queue import Tasks
 from ..queue.records import TaskView
 from ..service import Service
 from .events import SILENCE
+
+log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 0.5
 _CHECK_SECONDS = 1.0  # a stream's key and age
@@ -99,8 +102,12 @@ class Watchers:
         """Looks at all watched tasks at once, and reads those that have changed, each of them once."""
         while self._watched:
             await asyncio.sleep(_LOOK_SECONDS)
-            with suppress(ServiceError):  # logged where it is raised; the streams go on when the database is back
+            try:
                 for place, stamp in (await self._tasks.stamps(list(self._watched))).items():
                     watched = self._watched.get(place)
                     if watched and watched.stamp != stamp:
                         watched.becomes(stamp, await self._tasks.get(place[1], tenant=place[0]))
+            except ServiceError:
+                pass  # logged where it is raised; the streams go on when the database is back
+            except Exception:
+                log.exception("watching_failed")  # the streams wait for the next look
