@@ -148,7 +148,7 @@ def test_a_proxy_that_is_down_and_an_engine_that_is_missing_are_sentences(stand:
     (stand.engine / "docker").unlink()
     stand.environment["PATH"] = str(stand.engine)
     code, told = stand.run("deploy", image)
-    assert (code, told.strip()) == (2, "deploy: docker is not installed, or not on PATH")
+    assert (code, told.splitlines()[-1]) == (2, "deploy: docker is not installed, or not on PATH")
     stand.stop_proxy()
     code, told = stand.run("rollback", "--list")
     assert code == 1
