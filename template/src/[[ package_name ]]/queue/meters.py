@@ -26,14 +26,19 @@ _SHARE_ON_TOP = 0.25  # of QUEUE__MAX_DEPTH, for tenants with few tasks while ot
 
 
 def count_from_zero() -> None:
-    """Sets every counter to zero: a rate needs a first value.
-
-    Labels are plain strings: OpenTelemetry makes a second series for an enumeration's member of the same value.
-    """
+    """Sets every counter to zero: a rate needs a first value."""
     TAKEOVERS.add(0)
     for outcome in Status:
         if outcome.final:
-            TASKS.add(0, {"outcome": outcome.value})
+            count_task(outcome, 0)
+
+
+def count_task(outcome: str, number: int = 1) -> None:
+    """Counts a task that has ended.
+
+    The label is a plain string: OpenTelemetry makes a second series for an enumeration's member of the same value.
+    """
+    TASKS.add(number, {"outcome": str(outcome)})
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ class Tasks(Queries):
         if not cancelled:
             raise Conflict(f"Task {task_id} has ended already: {view.status}.")
         self._audit.record("task.cancel", actor=actor, outcome="ok", tenant=tenant, task=task_id)
-        meters.TASKS.add(1, {"outcome": Status.CANCELLED.value})
+        meters.count_task(Status.CANCELLED)
         return view
 
     async def retry(self, task_id: str, *, tenant: str, actor: str) -> TaskView:
@@ -152,7 +152,7 @@ class Tasks(Queries):
 
     def account(self, spec: Spec, outcome: str) -> None:
         """Counts, logs and audits the end of a task."""
-        meters.TASKS.add(1, {"outcome": outcome})
+        meters.count_task(outcome)
         log.info("task", outcome=outcome, task_id=spec.task_id, tenant=spec.tenant)
         self._audit.record("task", actor=spec.actor, outcome=outcome, tenant=spec.tenant, task=spec.task_id)
 

@@ -195,7 +195,7 @@ class Deliveries:
         self, lease: Lease, spec: Spec, status: Status, *, result: str = "", error: ServiceError | None = None
     ) -> None:
         if await lease.end(status, result=result, error=error):
-            meters.TASKS.add(1, {"outcome": status.value})
+            meters.count_task(status)
             log.info("task", outcome=status.value)
             facts = {"tenant": spec.tenant, "task": lease.row.id}
             self._service.audit.record("task", actor=spec.actor, outcome=status.value, **facts)
