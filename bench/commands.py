@@ -6,16 +6,13 @@ from statistics import median
 from typing import Any
 
 from sizes import Size
-from timing import children_cpu, environment, render, row, run
+from timing import children_cpu, installed, row, run
 
 COMMANDS = {"ask": ("ask", "What is the news?"), "status": ("status",), "config check": ("config", "check")}
 
 
 def measure(template: Path, folder: Path, size: Size) -> dict[str, Any]:
-    project = folder / "growth"  # with gateway and queue, as in the part `growth`
-    if not project.exists():
-        render(template, project, "gateway", "queue")
-        environment(project / ".venv", "--constraint", project / "requirements.lock", project)
+    project = installed(template, folder, "gateway", "queue")
     said(project, "migrate")
     task = json.loads(said(project, "submit", "What is the news?").splitlines()[0])["id"]
     found: dict[str, list[float]] = {}

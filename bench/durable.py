@@ -19,7 +19,7 @@ from contenders import OTHERS, Contender, celery, kill, ours, taskiq
 from first_answer import free_port
 from servers import process
 from sizes import Size
-from timing import environment, render, row
+from timing import environment, installed, row
 
 AT_ONCE = 8  # tasks in each worker
 EASIER = 5  # the others' no-ops are so many times as many, or they would be over at once
@@ -29,9 +29,8 @@ WAIT_SECONDS = 45.0  # after the last kill
 
 
 def measure(template: Path, folder: Path, size: Size) -> dict[str, Any]:
-    project = folder / "durable"
-    render(template, project, "queue")
-    mine = environment(project / ".venv", "--constraint", project / "requirements.lock", project)
+    project = installed(template, folder, "queue")
+    mine = project / ".venv" / "bin"
     theirs = environment(folder / "others", *OTHERS) if size.peers else mine
     with ExitStack() as stack:
         port = free_port()

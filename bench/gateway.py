@@ -15,7 +15,7 @@ from endpoints import BARE, KEY, Endpoint, all_of, model_server, redis_server, v
 from load import load
 from servers import cpu_seconds, memory_mib
 from sizes import Size
-from timing import children_cpu, environment, render, row
+from timing import children_cpu, installed, row
 
 IMPORTS = "import fastapi, pydantic_ai.models.openai, pydantic_ai.providers.openai, uvicorn"
 WARM_UP = 50  # requests
@@ -23,9 +23,7 @@ Figures = dict[str, Any]
 
 
 def measure(template: Path, folder: Path, size: Size) -> Figures:
-    project = folder / "gateway"
-    render(template, project, "gateway")
-    commands = environment(project / ".venv", "--constraint", project / "requirements.lock", project)
+    project = installed(template, folder, "gateway")
     with ExitStack() as stack:
         upstream = stack.enter_context(model_server(folder, project))
         redis = stack.enter_context(redis_server(folder))[0] if size.peers else ""
@@ -34,7 +32,7 @@ def measure(template: Path, folder: Path, size: Size) -> Figures:
         for _ in range(size.starts):
             for one in endpoints:
                 _start(one, folder, figures[one.slug])
-        imports = [_import(commands) for _ in range(size.starts)]
+        imports = [_import(project / ".venv" / "bin") for _ in range(size.starts)]
         pids = {one.slug: stack.enter_context(one.started(folder)).pid for one in endpoints}
         for one in endpoints:
             _warm_up(one)

@@ -19,7 +19,7 @@ from first_answer import free_port
 from load import Load, load
 from servers import OTHERS, cpu_seconds, memory_mib, process, wait_for
 from sizes import Size
-from timing import environment, render, row
+from timing import installed, row
 
 PROBES, CONNECTIONS = 300, 4
 LONGEST_SECONDS = 1_800  # of filling
@@ -92,9 +92,7 @@ def completed(port: int) -> float:
 
 
 def measure(template: Path, folder: Path, size: Size) -> dict[str, Any]:
-    project = folder / "growth"
-    render(template, project, "gateway", "queue")
-    environment(project / ".venv", "--constraint", project / "requirements.lock", project)
+    project = installed(template, folder, "gateway", "queue")
     found: dict[str, list[Point]] = {}
     with ExitStack() as stack:
         upstream = stack.enter_context(model_server(folder, project))

@@ -17,7 +17,7 @@ from first_answer import free_port
 from load import load
 from servers import cpu_seconds, process, wait_for
 from sizes import Size
-from timing import environment, render, row
+from timing import installed, row
 
 CONNECTIONS = 32
 LOADS = (1_000, 100_000)  # runs a second
@@ -41,10 +41,7 @@ backend gateways
 
 
 def measure(template: Path, folder: Path, size: Size) -> dict[str, Any]:
-    project = folder / "gateway"
-    if not project.exists():
-        render(template, project, "gateway")
-        environment(project / ".venv", "--constraint", project / "requirements.lock", project)
+    project = installed(template, folder, "gateway")
     figures = {number: with_replicas(project, folder, number, size) for number in size.replicas}
     cores = os.cpu_count()
     for number, one in figures.items():

@@ -8,16 +8,13 @@ from endpoints import KEY, OURS, bare, model_server, ours
 from load import load
 from servers import memory_mib
 from sizes import Size
-from timing import environment, render, row
+from timing import installed, row
 
 CONNECTIONS = 16
 
 
 def measure(template: Path, folder: Path, size: Size) -> dict[str, Any]:
-    project = folder / "gateway"
-    if not project.exists():
-        render(template, project, "gateway")
-        environment(project / ".venv", "--constraint", project / "requirements.lock", project)
+    project = installed(template, folder, "gateway")
     stretches, seconds = size.soak
     mib: dict[str, list[float]] = {}
     with ExitStack() as stack:

@@ -11,7 +11,7 @@ from typing import Any
 from endpoints import KEY, MODEL, OURS, Endpoint, bare, chat, model_server, ours
 from servers import cpu_seconds, memory_mib
 from sizes import Size
-from timing import environment, render, row
+from timing import installed, row
 
 FIRST_TOKENS = 20  # a round
 SETTLE_SECONDS, IDLE_SECONDS = 2, 10
@@ -22,10 +22,7 @@ ROOM = {"GUARD__MAX_CONCURRENT": "4096", "LIMITS__MAX_IN_FLIGHT": "4096"} | dict
 
 
 def measure(template: Path, folder: Path, size: Size) -> dict[str, Any]:
-    project = folder / "gateway"
-    if not project.exists():
-        render(template, project, "gateway")
-        environment(project / ".venv", "--constraint", project / "requirements.lock", project)
+    project = installed(template, folder, "gateway")
     with ExitStack() as stack:
         upstream = stack.enter_context(model_server(folder, project))
         direct = Endpoint("upstream", "the model itself", [], body=chat(MODEL), port=port_of(upstream))

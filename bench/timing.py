@@ -67,3 +67,12 @@ def render(template: Path, project: Path, *variants: str) -> None:
     options = ["--trust", "--vcs-ref", "HEAD", "--defaults", "--quiet"]
     options += ["--data", "project_name=My Agent", "--data", f"variants={json.dumps(variants)}"]
     run(folder / "bin" / "copier", "copy", *options, template, project)
+
+
+def installed(template: Path, folder: Path, *variants: str) -> Path:
+    """A project with these variants and its environment, made once for all parts of a run."""
+    project = folder / f"project-{'-'.join(variants)}"
+    if not project.exists():
+        render(template, project, *variants)
+        environment(project / ".venv", "--constraint", project / "requirements.lock", project)
+    return project
