@@ -35,6 +35,13 @@ def task(api: Function, task_id: str) -> Json:
     return view
 
 
+def dead_letter(api: Function, worker: Function, mapping: Mapping, upstream: Upstream, task_id: str) -> None:
+    """A task whose model has failed in every attempt, and fails on."""
+    submitted(api, "hello", id=task_id)
+    upstream.plays({"fault": "status", "status": 503})
+    mapping.drain(worker)
+
+
 @pytest.mark.proves("pattern.queue")
 def test_a_task_is_stored_at_once_and_done_by_the_worker(api: Function, worker: Function, mapping: Mapping) -> None:
     answer = asked(api, "POST", "/v1/tasks", b'{"input": "hello", "id": "first"}').result
@@ -174,9 +181,7 @@ def test_a_task_that_outlasts_its_invocation_goes_on_in_the_next(
 def test_a_task_that_fails_each_time_is_dead_and_its_message_a_dead_letter_until_it_is_redriven(
     api: Function, worker: Function, mapping: Mapping, upstream: Upstream
 ) -> None:
-    submitted(api, "hello", id="dead")
-    upstream.plays({"fault": "status", "status": 503})
-    mapping.drain(worker)
+    dead_letter(api, worker, mapping, upstream, "dead")
     dead = task(api, "dead")
     assert (dead["status"], dead["error"]["type"]) == ("dead", "urn:problem:model-unavailable")
     assert mapping.dead() == 1
@@ -204,9 +209,7 @@ def test_a_late_copy_of_a_dead_tasks_message_does_not_revive_the_task(
 def test_a_dead_task_is_retried_by_command_also_when_its_message_is_lost(
     api: Function, worker: Function, mapping: Mapping, upstream: Upstream, tmp_path: Path
 ) -> None:
-    submitted(api, "hello", id="again")
-    upstream.plays({"fault": "status", "status": 503})
-    mapping.drain(worker)
+    dead_letter(api, worker, mapping, upstream, "again")
     upstream.plays()
     for _ in range(2):
         mapping.lose()
@@ -221,9 +224,7 @@ def test_a_dead_task_is_retried_by_command_also_when_its_message_is_lost(
 def test_dead_retry_all_retries_each_once_when_there_are_more_than_a_page_has(
     api: Function, worker: Function, mapping: Mapping, upstream: Upstream, tmp_path: Path
 ) -> None:
-    submitted(api, "hello", id="dead")
-    upstream.plays({"fault": "status", "status": 503})
-    mapping.drain(worker)
+    dead_letter(api, worker, mapping, upstream, "dead")
     copies = [f"copy-{number}" for number in range(100)]
     mapping.copy("dead", copies)
     done = subprocess.run(  # more than a hundred retries take their time on a busy machine
