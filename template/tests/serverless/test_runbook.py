@@ -17,13 +17,15 @@ from support.runbook import block, line
 
 pytestmark = pytest.mark.skipif(not shutil.which("aws"), reason="the AWS CLI is not on PATH")
 PROJECT = Path(__file__).parents[2]
+# Before 2.13 the AWS CLI does not read AWS_ENDPOINT_URL.
+AT_MOTO = 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }'
 
 
 def follow(commands: str, aws: Aws) -> str:
     """What they print; each has to end well."""
     told = {"AWS_DEFAULT_REGION": aws.environment["AWS_REGION"], "PYTHON": sys.executable}
     done = subprocess.run(
-        ["bash", "-euc", commands.replace(".venv/bin/python", sys.executable)],
+        ["bash", "-euc", f"{AT_MOTO}\n{commands.replace('.venv/bin/python', sys.executable)}"],
         cwd=PROJECT,
         env=os.environ | aws.environment | told,
         capture_output=True,
