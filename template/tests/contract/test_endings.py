@@ -120,6 +120,21 @@ async def test_a_limit_that_is_reached_before_the_first_word_is_an_ending_too(
     assert upstream.attempts() == 1
 
 
+async def test_an_answer_without_a_word_is_asked_for_again_by_the_run_alone(
+    service: Service, client: Client, upstream: Upstream
+) -> None:
+    """Each time is paid for: an SDK that repeated the request by itself would make nine calls of three."""
+    upstream.plays(answer="")
+    response = await client.post("/v1/runs", json={"input": "hello"})
+    assert (response.status_code, response.headers.get("x-should-retry")) == (503, "false")
+    assert "could not be used" in response.json()["detail"]
+    calls = upstream.attempts()
+    async with openai.AsyncOpenAI(base_url=f"{service.url}/v1", api_key=KEY, max_retries=2) as retrying:
+        with pytest.raises(openai.InternalServerError):
+            await retrying.chat.completions.create(model="agent", messages=[{"role": "user", "content": "hello"}])
+    assert upstream.attempts() == 2 * calls
+
+
 async def test_a_filter_that_left_nothing_is_a_refusal(client: Client, upstream: Upstream) -> None:
     upstream.plays(finish_reason="content_filter", answer="")
     assert (await client.post("/v1/runs", json={"input": "hello"})).status_code == 422

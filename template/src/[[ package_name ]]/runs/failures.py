@@ -6,6 +6,7 @@ from pydantic_ai.exceptions import (
     FallbackExceptionGroup,
     ModelAPIError,
     ModelHTTPError,
+    UnexpectedModelBehavior,
     UsageLimitExceeded,
 )
 
@@ -26,12 +27,13 @@ from ..models.misconfigured import Misconfigured
 _NO_TIME = "No answer came in time. Ask for less, or raise RUN__DEADLINE_SECONDS or GUARD__TIMEOUT_SECONDS."
 
 
-def translated(error: Exception, retry_after: float) -> ServiceError:
+def translated(error: Exception, retry_after: float, *, answered: bool = False) -> ServiceError:
     """The error to answer with.
 
     Args:
         error: the exception that ended the run.
         retry_after: seconds to wait, used when the exception names none.
+        answered: whether the run's last model call gave an answer.
     """
     if isinstance(error, ServiceError):
         return error
@@ -42,6 +44,8 @@ def translated(error: Exception, retry_after: float) -> ServiceError:
         return ContentRefused("The model's provider refused this input or its answer.")
     if any(too_long(cause) for cause in causes):
         return InputTooLong("The input and its conversation are longer than the model can read.")
+    if answered and isinstance(error, UnexpectedModelBehavior):  # the agent has asked again for itself, and paid
+        return ModelUnavailable("The model's answers could not be used.")
     if all(isinstance(cause, TimeoutError) for cause in causes):
         return DeadlineExceeded(_NO_TIME)
     if all(isinstance(cause, BulkheadFull) for cause in causes):
