@@ -125,7 +125,7 @@ class Output:
         return len(text)
 
     def flush(self) -> None:
-        """Does nothing: the sink's thread writes at once."""
+        """Does nothing: the sink's thread writes within milliseconds."""
 
     def _all(self, text: str) -> None:
         # Invalid Unicode becomes an escape, which JSON has too: no line is lost or cut.
