@@ -1,7 +1,9 @@
-"""Values of settings that pydantic does not know: JSON in a variable, addresses of servers."""
+"""Values of settings that pydantic does not know: JSON in a variable, addresses of servers, files to write to."""
 
 import json
+import os
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 _PLACE = r"(?:[\w.-]+|\x5b[\da-fA-F:.]+\x5d)(?::\d{1,5})?"
@@ -36,3 +38,10 @@ def is_address(text: str, *schemes: str) -> bool:
 def is_sentinel_address(text: str) -> bool:
     """`redis+sentinel://user:password@host:26379,host:26379/service/0`, or `rediss+sentinel://` for TLS."""
     return _SENTINELS.fullmatch(text) is not None
+
+
+def writable(value: str) -> str:
+    place = Path(value)
+    if not os.access(place if place.exists() else place.absolute().parent, os.W_OK) or place.is_dir():
+        raise ValueError("not a writable file in an existing folder")
+    return value
