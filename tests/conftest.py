@@ -13,6 +13,7 @@ from threading import Lock
 
 import pytest
 from copier import run_copy
+from hypothesis import settings
 
 from answers import DEFAULT, FULL, OWN_TESTS, RUN_HERE, Answers, label
 
@@ -21,6 +22,9 @@ TOOLS = ROOT / ".venv" / "bin"
 UV = TOOLS / "uv"
 
 Render = Callable[[Answers], Path]
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

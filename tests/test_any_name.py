@@ -54,7 +54,7 @@ texts = st.text(
     description=texts.filter(lambda text: not text_problem(text, 200)),
     project_name=texts.filter(lambda text: not text_problem(text, 60)),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_description_lints_clean(
     description: str, project_name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
