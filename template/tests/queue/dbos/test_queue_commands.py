@@ -26,6 +26,9 @@ DAILY = {"input": "hello", "cron": "0 6 * * *"}
         (("submit", "hello", "--id", "two words"), "id: "),
         (("submit", "hello", "--tenant", "a/b"), "A tenant has"),
         (("submit", "hello", "--priority", "99"), "--priority"),
+        (("status", "\udcff"), "An id has"),  # a byte that is no text
+        (("cancel", "two words"), "An id has"),
+        (("dead", "retry", "a/b"), "An id has"),
     ],
     ids=str,
 )
@@ -85,7 +88,7 @@ def test_tasks_are_listed_and_dead_letters_retried_all_at_once(tmp_path: Path) -
     assert command("migrate", folder=tmp_path).returncode == 0
     for name in ("one", "two"):
         assert command("submit", "hello", "--id", name, "--deadline", "600", folder=tmp_path).returncode == 0
-    listed = command("list", "--status", "queued", folder=tmp_path)
+    listed = command("list", "--status", "queued", "--limit", str(10**20), folder=tmp_path)
     assert sorted(json.loads(line)["id"] for line in listed.stdout.splitlines()) == ["one", "two"]
     with closing(sqlite3.connect(tmp_path / "tasks.sqlite3")) as database, database:
         database.execute("UPDATE workflow_status SET status = 'ERROR', completed_at = created_at")
