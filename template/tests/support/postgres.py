@@ -42,7 +42,7 @@ class Postgres:
         return found[-1].parent if found else None
 
     def start(self, connections: int = 300) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._folder}"
         options += f" -c max_connections={connections}"
         self._run("pg_ctl", "--options", options, "--wait", "--log", str(self._folder / "log"), "start")
 
@@ -58,6 +58,14 @@ class Postgres:
 
     def address(self, database: str, user: str = "postgres") -> str:
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+    @property
+    def socket(self) -> Path:
+        return self._folder / f".s.PGSQL.{self.port}"
+
+    def by_socket(self, address: str) -> str:
+        """The same database by the server's socket."""
+        return address.replace(f"127.0.0.1:{self.port}", "") + f"?host={self._folder}&port={self.port}"
 
     def new_database(self) -> str:
         """The address of an empty database."""

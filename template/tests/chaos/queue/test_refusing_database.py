@@ -14,6 +14,7 @@ import pytest
 
 from support.figures import Row
 from support.fleet import Fleet
+from support.postgres import Postgres
 from support.processes import Redis, Service, Upstream, call
 from support.waiting import becomes
 
@@ -68,6 +69,17 @@ def cancelled(fleet: Fleet) -> Iterator[None]:
     finally:
         with fleet.database.engine.begin() as connection:
             connection.exec_driver_sql("DROP TRIGGER no ON dbos.operation_outputs")
+
+
+@contextmanager
+def not_found(server: Postgres, fleet: Fleet) -> Iterator[None]:
+    """The server's socket is missing, as behind a proxy that restarts, and its connections have ended."""
+    away = server.socket.rename(server.socket.with_suffix(".away"))
+    fleet.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE client_addr IS NULL AND datname <> ''")
+    try:
+        yield
+    finally:
+        away.rename(server.socket)
 
 
 @contextmanager
@@ -139,6 +151,17 @@ async def test_postgres_refuses_a_statement_of_tasks(
     row.shows(ended={str(view.status) for view in ended}, calls=fleet.upstream.attempts(None))
     assert {view.status for view in ended} == {"completed"}
     assert fleet.upstream.attempts(None) == 2 * TASKS
+
+
+@pytest.mark.proves("reliability.failover")
+@pytest.mark.proves("pattern.queue")
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_postgres_cannot_be_found_for_eight_seconds(fleet: Fleet, shared_postgres: Postgres, row: Row) -> None:
+    """8 tasks in hand, and no way to the server for 8 s: all are completed by the worker that has them, and wait."""
+    fleet.upstream.plays(latency=1.5)
+    worker = await asyncio.to_thread(fleet.start, QUEUE__DATABASE_URL=shared_postgres.by_socket(fleet.url))
+    await _all_end_while_the_database_refuses(fleet, row, not_found(shared_postgres, fleet))
+    assert not worker.logs("run_failed_unexpectedly")
 
 
 @pytest.mark.proves("reliability.failover")

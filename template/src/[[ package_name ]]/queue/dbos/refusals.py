@@ -29,13 +29,16 @@ _NO_ENTRY = re.compile(r'authentication failed|role ".*" does not exist|no pg_hb
 
 def count_as_lost(context: sa.ExceptionContext) -> None:
     """Counts a refusal that passes as a lost connection: DBOS repeats what a lost connection has broken off, and little
-    else. So a cancelled statement or a right that is missing for a while delays a task, and does not end it."""
+    else. So a cancelled statement or a right that is missing for a while delays a task, and does not end it. A server
+    that cannot be found has no SQLSTATE: its name is unknown, or its socket is missing."""
     error = context.original_exception
     if sqlstate := getattr(error, "sqlstate", None):
         if sqlstate[:2] not in _LASTING or sqlstate == _RIGHTS or sqlstate in _TABLES:
             context.is_disconnect = True
             context.invalidate_pool_on_disconnect = sqlstate in _ANOTHER_SERVER or sqlstate[:2] in ("08", "57")
-    elif str(error) in _OF_SQLITE:
+    elif str(error) in _OF_SQLITE or (
+        context.connection is None and isinstance(context.sqlalchemy_exception, sa.exc.OperationalError)
+    ):
         context.is_disconnect = True
 
 
