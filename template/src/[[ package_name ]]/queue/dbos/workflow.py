@@ -6,7 +6,6 @@ WORKFLOW_VERSION must go up when the order of steps changes: see docs/queue.md.
 
 import asyncio
 import contextvars
-import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -24,7 +23,7 @@ from ...service import Service
 from ...toolkit import steps
 from .. import meters
 from ..patience import pause, worth_another
-from ..records import Failure, Spec
+from ..records import Failure, Spec, stored
 from .batches.waiting import Batches
 from .database import WORKFLOW
 from .durable import Recorder, durable
@@ -74,7 +73,7 @@ class TaskWorkflow:
         steps.recorder.set(Recorder(self._tasks, workflow_id))
         try:
             with tracer.start_as_current_span("task", attributes={"task.id": task_id}):
-                answer = _stored(await self._attempts(workflow_id, spec))
+                answer = stored(await self._attempts(workflow_id, spec))
             await self._ends_with(spec, workflow_id, "completed")
         except TaskEnded as ended:
             await self._ends_with(spec, workflow_id, ended.status, ended.failure)
@@ -156,12 +155,6 @@ def _unlike_its_records(error: BaseException) -> bool:
     """Whether a task met recorded steps that are not the ones of this code."""
     unexpected = dbos_error.DBOSUnexpectedStepError
     return any(isinstance(cause, unexpected) for cause in causes(error, contexts=True))
-
-
-def _stored(result: RunResult) -> str:
-    """The answer as JSON. Half of a surrogate pair, which no UTF-8 has, becomes U+FFFD."""
-    text = json.dumps(result.model_dump(mode="json"), ensure_ascii=False)
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 async def _once(run: Run, spec: Spec, seconds: float) -> RunResult:

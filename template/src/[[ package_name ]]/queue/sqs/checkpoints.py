@@ -44,7 +44,7 @@ class Checkpoints:
 
     async def answer(self, ask: Callable[[], Awaitable[ModelResponse]]) -> ModelResponse:
         """The next answer of the task's models. It counts for nothing here if an earlier delivery has booked it."""
-        response = await self._kept("model", ask, _RESPONSE.dump_json, _RESPONSE.validate_json)
+        response = await self._kept("model", ask, _dumped, _RESPONSE.validate_json)
         if self._passed["model"] <= self._row.booked:
             return replace(response, usage=RequestUsage())
         self._answers.append(response)
@@ -86,6 +86,11 @@ class Checkpoints:
         if found is None:
             await self._lease.note(self._passed.total())
         return value
+
+
+def _dumped(response: ModelResponse) -> bytes:
+    """Half of a surrogate pair, which no UTF-8 has, becomes a question mark."""
+    return json.dumps(_RESPONSE.dump_python(response, mode="json"), ensure_ascii=False).encode(errors="replace")
 
 
 current: ContextVar[Checkpoints] = ContextVar("checkpoints")

@@ -23,7 +23,7 @@ from ...service import Service
 from ...toolkit import steps
 from .. import meters
 from ..patience import pause, worth_another
-from ..records import Spec, Status
+from ..records import Spec, Status, stored
 from .checkpoints import CheckpointedModel, Checkpoints, current
 from .lease import Held, Lease
 from .rows import ROW_BYTES, WorkerLost, check_size, now_ms
@@ -143,7 +143,7 @@ class Deliveries:
         attached = context.attach(propagate.extract(spec.trace))
         try:
             with tracer.start_as_current_span("task", attributes={"task.id": lease.row.id}):
-                result = (await self._leased(lease, _task_of(lease, spec, checkpoints))).model_dump_json()
+                result = stored(await self._leased(lease, _task_of(lease, spec, checkpoints)))
             check_size(ROW_BYTES, lease.row.spec, result)
         except LetGo:
             log.warning("task_let_go")
