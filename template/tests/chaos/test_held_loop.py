@@ -86,6 +86,8 @@ PIECES = {
     "PEM": "-----BEGIN PRIVATE KEY-----\n",
     "addresses": "https://user:pass@host.example/?token=",
     "tags": "<a ",
+    "tags in tags": "<a b=",
+    "addresses in addresses": "<ab:",
     "comments": "<!--",
     "brackets": "![[(",
     "links": "[a](javascript:",

@@ -38,6 +38,7 @@ _LATE = (
     " title='`' onclick=alert(1)>`x",
     " title='[x](javascript:alert(1))' onclick=alert(1)>x",
     " title='![x](//evil.example/x)' onclick=alert(1)>x",
+    f" title='{'<' * 40}' onclick=alert(1)>x",
 )
 _MARKDOWN_ADDRESSES = [*_ADDRESSES, "javascript\\:alert(1)", "<javascript:alert(1)>", "<java\tscript:alert(1)>"]
 TAGS = [
@@ -87,6 +88,13 @@ TAGS = [
     "<x ![a](`<a\n>`)><svg onload=alert(1)![a](`<a\n>`)",
     *[f"<a href='{address}'>x</a>" for address in _ADDRESSES],
     *[long + late for long in _LONG for late in _LATE],
+    f"<a title='{'<' * 40}' onclick=alert(1)>x",
+    f"<a x={'<b y=' * 40} onclick=alert(1)>x",
+    f"<a href='https://example.com/{'path/' * 12}{'<' * 40}' onclick=alert(1)>x",
+    f'<a href="https://example.com/{"path/" * 12}{"<" * 40}" onclick=alert(1)>x',
+    f"<div\ntitle='{'<' * 40}' onclick=alert(1)>x",
+    "<a<='" + "<" * 40,
+    f"<javascript:alert({'<' * 40})>",
     "<https://example.com/onmouseover=alert(1)>",
     "<https://example.com/<svg/onload=alert(1)>",
 ]

@@ -50,7 +50,10 @@ _LOOSE_LENGTH = 64
 _ELEMENT = re.compile(r"<(/?)([A-Za-z][^\s/<>]*+)")
 _ATTRIBUTES = re.compile(r"""(?:[\s/]*+[^\s/>=<]++(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|(?!["'])[^\s>]*+))?)*+[\s/]*+""")
 _REST = re.compile(_UNFINISHED)
-_PAIR = re.compile(r"""([^\s/>=]+)\s*+=\s*+("[^"]*+"?|'[^']*+'?|[^\s>]*+)""")
+_PAIR = re.compile(r"""([^\s/>=]++)(?:\s*+(=)\s*+("[^"]*+"?|'[^']*+'?|[^\s>]*+))?""")  # with its `=` if it has one
+# No tag has so many `<` inside. Without a limit, each `<` of a text might be read to the text's end.
+_CROWD = re.compile(r"<(?:[^<]*+<){32}")
+_NUMBER = re.compile(r"&#0*([0-9]+)")
 
 
 class Verdict(Enum):
@@ -59,12 +62,20 @@ class Verdict(Enum):
     TEXT = auto()
     HARMLESS = auto()  # a tag
     ACTIVE = auto()
+    CROWDED = auto()  # a tag that is still open at its 33rd `<`
     OPEN = auto()  # the text that is still to come decides
 
 
 def active_address(address: str) -> bool:
     """Whether an address of HTML runs something, be it spelt with entities or with what browsers leave out."""
-    return _SCHEME.match(_LEFT_OUT.sub("", html.unescape(address))) is not None
+    short = _NUMBER.sub(lambda number: f"&#{number[1][:8]}", address)  # Python converts no number of 4,301 digits
+    return _SCHEME.match(_LEFT_OUT.sub("", html.unescape(short))) is not None
+
+
+def crowd(text: str, at: int) -> int:
+    """The place of the 33rd `<` from here on, or else the end of the text."""
+    found = _CROWD.match(text, at)
+    return found.end() - 1 if found else len(text)
 
 
 def active_scheme(address: str) -> int:
@@ -76,7 +87,9 @@ def active_scheme(address: str) -> int:
 def _active(name: str, attributes: str) -> bool:
     if ELEMENTS.fullmatch(name) or (LOADERS.fullmatch(name) and "=" in attributes):
         return True
-    for attribute, value in _PAIR.findall(attributes):
+    for attribute, equals, value in _PAIR.findall(attributes):
+        if not equals:
+            continue
         value = value.strip("\"'")
         loads = attribute.lower() == "style" and not _PLAIN_STYLE.fullmatch(value)
         if loads or ATTRIBUTE.fullmatch(attribute) or active_address(value) or _holds_active_tag(value):
@@ -92,13 +105,15 @@ def _holds_active_tag(value: str) -> bool:
 
 def tag_in_text(text: str, at: int, *, final: bool) -> tuple[Verdict, int]:
     """What the `<` at this place of a paragraph is, and where the tag ends."""
-    element = _ELEMENT.match(text, at)
-    if element and (tag := TAG.match(text, at)):
+    element, limit = _ELEMENT.match(text, at), crowd(text, at)
+    if element and (tag := TAG.match(text, at, limit)):
         attributes = text[element.end() : tag.end() - 1]
         if not element[1] and _active(element[2], attributes):
             return Verdict.ACTIVE, tag.end()
         return (Verdict.TEXT, at) if "<" in _QUOTED.sub("", attributes) else (Verdict.HARMLESS, tag.end())
-    if not final and TAG_BEGUN.match(text, at):
+    if limit < len(text) and element and TAG_BEGUN.match(text, at, limit):
+        return Verdict.CROWDED, limit
+    if limit == len(text) and not final and TAG_BEGUN.match(text, at):
         return Verdict.OPEN, at
     loose = _LOOSE.match(text, at)
     if not loose:
@@ -124,11 +139,13 @@ def tag_in_page(text: str, at: int, stop: int, *, final: bool) -> tuple[Verdict,
     opening = not element[1]
     if text[stop] == ">":
         return Verdict.ACTIVE if opening and _active(element[2], "") else Verdict.HARMLESS, at + 1
-    end = end_of(_ATTRIBUTES, text, element.end())
+    limit = crowd(text, at)
+    end = end_of(_ATTRIBUTES, text, element.end(), limit)
     if text.startswith(">", end):
         active = opening and _active(element[2], text[element.end() : end])
         return Verdict.ACTIVE if active else Verdict.HARMLESS, end + 1
-    return Verdict.OPEN if not final and _REST.match(text, end) else Verdict.ACTIVE, at
+    waits = not final and limit == len(text) and _REST.match(text, end)
+    return Verdict.OPEN if waits else Verdict.ACTIVE, at
 
 
 def first_tag(text: str) -> Verdict:

@@ -35,6 +35,12 @@ def harmless(text: str, at: int) -> int:
     return link if link > _HELD else 0
 
 
+def broken(text: str, at: int, end: int, *, ended: bool) -> list[tuple[int, int, str]]:
+    """The edits that make text of a tag whose beginning has left. One that has not ended is ended, in any quotes."""
+    edits = [(place, 1, "&#61;") for place in range(at + harmless(text, at), end) if text[place] == "="]
+    return edits if ended else [*edits, (end, 0, "\"'>")]
+
+
 def stop(text: str) -> int:
     """The first place where something may be written differently, -1 if there is none."""
     for found in _STOP.finditer(text):

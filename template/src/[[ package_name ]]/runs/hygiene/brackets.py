@@ -172,7 +172,7 @@ class Brackets:
             verdict = tag_in_text(text, place, final=final)[0]
             if verdict is Verdict.OPEN:
                 raise More
-            if verdict is Verdict.ACTIVE:
+            if verdict in (Verdict.ACTIVE, Verdict.CROWDED):
                 return True
         peek(text, pointed.end(), final)
         return False

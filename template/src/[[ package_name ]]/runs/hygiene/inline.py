@@ -4,8 +4,8 @@ import re
 from typing import NoReturn
 
 from . import links, opaque
-from .active import Verdict, tag_in_page, tag_in_text
-from .ahead import harmless, released
+from .active import Verdict, crowd, tag_in_page, tag_in_text
+from .ahead import broken, harmless, released
 from .backticks import Backticks
 from .brackets import Brackets, References
 from .draft import Draft, Write
@@ -129,12 +129,15 @@ class Inline:
     def _angle(self, at: int, final: bool, *, page: bool) -> int:
         text = self.draft.text
         if not page or self.in_doubt:
-            if link := links.AUTOLINK.match(text, at):
+            limit = crowd(text, at)
+            if link := links.AUTOLINK.match(text, at, limit):
                 self._brackets.defuse(Span(at + 1, link.end() - 1))
                 if not page:
                     return at + 1 if "<" in link[1] else self._one_thing(at, link.end(), final)
-            elif not final and links.AUTOLINK_BEGUN.match(text, at):
-                self._wait(at, page=page)
+            elif (limit < len(text) or not final) and links.AUTOLINK_BEGUN.match(text, at, limit):
+                if limit == len(text):
+                    self._wait(at, page=page)
+                self._brackets.defuse(Span(at + 1, limit))
         if page:
             stops = [stop for what in "=>" if (stop := self.draft.find(what, at)) >= 0]
             verdict, end = tag_in_page(text, at, min(stops, default=-1), final=final)
@@ -148,23 +151,20 @@ class Inline:
             self._wait(at, page=page)
         if verdict is Verdict.HARMLESS:
             return self._one_thing(at, end, final)
-        if verdict is Verdict.ACTIVE:
-            self._defuse(at, end, page=page)
+        if verdict in (Verdict.ACTIVE, Verdict.CROWDED):
+            self._defuse(at, end, page=page, ended=verdict is Verdict.ACTIVE)
         return at + 1
 
     def _wait(self, at: int, *, page: bool) -> NoReturn:
         self._harmless = 0 if page else harmless(self.draft.text, at)
         raise More
 
-    def _defuse(self, at: int, end: int, *, page: bool) -> None:
+    def _defuse(self, at: int, end: int, *, page: bool, ended: bool) -> None:
         """Makes text of an active tag: at its beginning, or further on when the beginning has left already."""
         text = self.draft.text
-        if page or not released(text, at):
-            self.draft.edit(at, 1, "&lt;")
-            return
-        for place in range(at + harmless(text, at), end):
-            if text[place] == "=":
-                self.draft.edit(place, 1, "&#61;")
+        edits = [(at, 1, "&lt;")] if page or not released(text, at) else broken(text, at, end, ended=ended)
+        for edit in edits:
+            self.draft.edit(*edit)
 
     def _opaque(self, at: int, final: bool) -> int:
         """Goes into a comment, an instruction, a declaration or CDATA: the text of a page."""

@@ -1,6 +1,7 @@
 """What the readers of a text that is still being made have in common."""
 
 import re
+import sys
 from typing import NamedTuple
 
 
@@ -28,7 +29,7 @@ def peek(text: str, at: int, final: bool) -> str:
     return text[at : at + 1]
 
 
-def end_of(pattern: re.Pattern[str], text: str, at: int) -> int:
+def end_of(pattern: re.Pattern[str], text: str, at: int, limit: int = sys.maxsize) -> int:
     """Where the match at this place ends."""
-    found = pattern.match(text, at)
+    found = pattern.match(text, at, limit)
     return found.end() if found else at
