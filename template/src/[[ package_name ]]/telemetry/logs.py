@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Callable, Iterable
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -11,11 +11,11 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from . import sinks, traces
 
 MASK = "***"
+_MOST_WORDS = 200  # characters of an error's message
 # Characters that change how a terminal shows a line: DEL, C1 controls, bidirectional marks and overrides, separators.
 _ACTIVE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _secrets: Callable[[], Iterable[str]] = tuple  # returns the values to mask; set by `setup`
-# Tracebacks leave out local variables: they hold prompts and keys.
-_tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+_QUOTED = re.compile(r"""(?<!\w)[bru]?(['"])(?:.*\1|.*)""")  # from the first quote to the last
 
 
 def setup(level: str, secrets: Callable[[], Iterable[str]], stream: TextIO | None = None) -> None:
@@ -46,7 +46,7 @@ def setup(level: str, secrets: Callable[[], Iterable[str]], stream: TextIO | Non
         foreign_pre_chain=shared,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            _tracebacks,
+            structlog.processors.ExceptionRenderer(_Tracebacks()),
             _Masked(structlog.processors.JSONRenderer(ensure_ascii=False)),
         ],
     )
@@ -61,6 +61,28 @@ def setup(level: str, secrets: Callable[[], Iterable[str]], stream: TextIO | Non
     logging.captureWarnings(capture=True)
     for noisy in ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "uvicorn.access"):
         logging.getLogger(noisy).setLevel("WARNING")
+
+
+def words_of(message: str) -> str:
+    """An error's message without what it quotes, which may be a prompt or an answer. A system error quotes a path."""
+    line = message.partition("\n")[0]
+    return (line if line.startswith("[Errno ") else _QUOTED.sub("'…'", line))[:_MOST_WORDS]
+
+
+class _Tracebacks(structlog.tracebacks.ExceptionDictTransformer):
+    """Leaves out local variables, notes and what errors quote: they hold prompts, answers and keys."""
+
+    def __init__(self) -> None:
+        super().__init__(show_locals=False)
+
+    def __call__(self, exc_info: structlog.typing.ExcInfo) -> list[dict[str, Any]]:
+        return [_without_contents(stack) for stack in super().__call__(exc_info)]
+
+
+def _without_contents(stack: dict[str, Any]) -> dict[str, Any]:
+    inner = [[_without_contents(one) for one in trace] for trace in stack["exceptions"]]
+    words = words_of(stack["exc_value"])
+    return {**stack, "exc_value": words, "exc_notes": [], "syntax_error": None, "exceptions": inner}
 
 
 def _trace_ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
