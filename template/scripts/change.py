@@ -29,3 +29,10 @@ class Change:
     trail: Trail
     say: Say
     interrupts: Interrupts
+
+    def done(self, action: str, **facts: str | float) -> None:
+        """Keeps a record of what is done; a full disk is no reason to say that it failed."""
+        try:
+            self.trail.record(action, "ok", **facts)
+        except OSError as error:
+            self.say(f"warning: the {action} is done, and its audit record is not in the file: {error}")

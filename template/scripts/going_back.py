@@ -21,16 +21,16 @@ def rollback(change: Change, to: str | None, come_from: str, reason: str, *, smo
         Conflict: somebody else was here first.
     """
     target = change.target
-    now = target.traffic()
+    with change.interrupts.allowed():
+        now, revisions = target.traffic(), {revision.name: revision for revision in target.revisions()}
     if now.differs:
         change.say(f"{now.differs}; this brings the two together")
     if come_from and come_from not in (now.main, now.canary):
         raise Conflict(f"{now}, not {come_from}: somebody else was here first")
     wanted = to or _before(now, sure=bool(come_from))
-    revisions = {revision.name: revision for revision in target.revisions()}
     if wanted not in revisions:
         raise Unusable(f"there is no revision {wanted}; --list shows those that there are")
-    if now.of(wanted) == 100 and not now.differs:
+    if now.of(wanted) == 100 and not now.canary and not now.differs:
         raise Unusable(f"revision {wanted} has all the traffic already")
     schema = max((revisions[name].schema for name in (now.main, now.canary) if name in revisions), default=0)
     if revisions[wanted].schema < schema and not despite_schema:
@@ -47,10 +47,7 @@ def rollback(change: Change, to: str | None, come_from: str, reason: str, *, smo
     if (found := target.traffic()) != after:
         raise Conflict(f"{found.differs or found} by now: somebody else has moved it")
     change.say(f"{wanted} has all the traffic; before: {now}")
-    try:
-        change.trail.record("rollback", "ok", revision=wanted, before=str(now), reason=reason)
-    except OSError as error:  # a full disk is no reason to say that the rollback failed
-        change.say(f"warning: the rollback is done, and its audit record is not in the file: {error}")
+    change.done("rollback", revision=wanted, before=str(now), reason=reason)
     return wanted
 
 
@@ -88,10 +85,10 @@ def take_back(change: Change, before: Traffic, now: Traffic, new: str, trouble: 
 def _before(now: Traffic, *, sure: bool) -> str:
     if now.canary:  # a shift that was left half-way goes back to where it began
         return now.main
-    last = now.moves[0] if now.moves and now.moves[0].action == "rollback" else None
-    if last and now.differs:  # a rollback that was cut off goes on
+    last = now.moves[0] if now.moves else None
+    if last and last.action in ("rollback", "taken back") and now.differs:  # a way back that was cut off goes on
         return now.main
-    if last and not sure and _recent(last.at):
+    if last and last.action == "rollback" and not sure and _recent(last.at):
         raise Conflict(
             f"{last.actor} has just rolled back from {last.before} to {last.revision} ({last.at}); "
             f"--from {now.main} goes back further"

@@ -40,12 +40,10 @@ class Compose:
         self._run = self._folder / "run"
         self._record = Kept(self._run)
         self._proxy = Proxy(self._run)
-        try:
-            self._errors, self._latency = float(errors or limits.ERRORS), float(latency or limits.LATENCY)
-            self._patience = float(ready_seconds)
-            self._containers = Containers(self._folder, self._patience + 180)
-        except ValueError as error:
-            raise Unusable(f"--errors, --latency and --ready-seconds are numbers: {error}") from error
+        self._errors = local.number("errors", errors or str(limits.ERRORS))
+        self._latency = local.number("latency", latency or str(limits.LATENCY))
+        self._patience = local.number("ready-seconds", ready_seconds)
+        self._containers = Containers(self._folder, self._patience + 180)
 
     def actor(self) -> str:
         return local.actor()
@@ -60,9 +58,12 @@ class Compose:
         state = self._record.read()
         noted = record.traffic(state)
         weights = {name: server.weight for name, server in self._proxy.servers().items()}
-        if weights == self._weights(noted, state):
-            return noted
-        return replace(noted, differs=f"the proxy's weights are {weights}, and the record says {noted}")
+        if weights != self._weights(noted, state):
+            return replace(noted, differs=f"the proxy's weights are {weights}, and the record says {noted}")
+        if not noted.canary and (started := self._started(noted, state)):
+            return replace(noted, canary=started)
+        works = next((name for name in self._working(state) if name not in (noted.main, noted.canary)), "")
+        return replace(noted, differs=f"the worker of {works} runs, and the record says {noted}") if works else noted
 
     def check(self, artifact: str) -> None:
         local.image(artifact, "docker")
@@ -118,6 +119,7 @@ class Compose:
         """Puts a revision in the place of the one without the main one's traffic; gives the colour."""
         colour = next(each for each in COLOURS if state["colours"].get(each) != state["main"])
         self._proxy.weigh({**{each: server.weight for each, server in self._proxy.servers().items()}, colour: 0})
+        self._containers.forget([colour, f"worker-{colour}"])  # what runs there is another revision
         state["colours"][colour] = name
         self._record.write(state)
         # Compose wants both: one that is not there yet has the other one's.
@@ -127,9 +129,19 @@ class Compose:
         (self._run / "images.env").write_text("\n".join(lines) + "\n", encoding="utf-8")
         return colour
 
+    def _started(self, noted: Traffic, state: dict[str, Any]) -> str:
+        """A revision that runs and never had traffic: its deploy is under way, or was killed."""
+        known = {noted.main, *noted.history, *(name for move in noted.moves for name in (move.before, move.revision))}
+        new = (name for colour, name in state["colours"].items() if name not in known and self._containers.runs(colour))
+        return "" if noted.main == NOTHING else next(new, "")
+
+    def _working(self, state: dict[str, Any]) -> list[str]:
+        return [name for colour, name in state["colours"].items() if self._containers.runs(f"worker-{colour}")]
+
     def _start(self, name: str, colour: str) -> None:
         services = self._containers.of(colour)
         try:
+            self._containers.note(services)  # before it: what is killed in the middle may run
             self._containers.up(services)
             ready = f"{self._containers.url(colour)}/readyz"
             local.wait(f"{name} was not ready", lambda: local.status(ready) == 200, self._patience)

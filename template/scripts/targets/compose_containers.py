@@ -29,18 +29,28 @@ class Containers:
 
     def up(self, services: list[str]) -> None:
         self.compose("up", "--detach", "--no-deps", *services)
+        self.note(services)
+
+    def note(self, services: list[str]) -> None:
         for each in services:
             targets = [{"targets": [f"{each}:{OPERATIONS_PORT}"]}]
             (self._scraped / f"{each}.json").write_text(json.dumps(targets), encoding="utf-8")
+
+    def forget(self, services: list[str]) -> None:
+        for each in services:
+            (self._scraped / f"{each}.json").unlink(missing_ok=True)
 
     def runs(self, service: str) -> bool:
         """Whether it was started, and not stopped."""
         return (self._scraped / f"{service}.json").exists()
 
     def stop(self, services: list[str]) -> None:
-        self.compose("stop", *services)
-        for each in services:
-            (self._scraped / f"{each}.json").unlink(missing_ok=True)
+        self.forget(services)  # before it: what is killed in the middle is started by the next rollback
+        try:
+            self.compose("stop", *services)
+        except BaseException:
+            self.note(services)
+            raise
 
     def of(self, colour: str) -> list[str]:
         found = self.compose("config", "--services").split()

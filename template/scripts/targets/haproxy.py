@@ -32,7 +32,10 @@ class Proxy:
         self._socket, self._kept = folder / "haproxy.sock", folder / "servers.state"
 
     def servers(self) -> dict[str, Server]:
-        rows = csv.DictReader(io.StringIO(self._say(f"show stat {BACKEND} 4 -1").removeprefix("# ")))
+        said = self._say(f"show stat {BACKEND} 4 -1").removeprefix("# ")
+        rows = [row for row in csv.DictReader(io.StringIO(said)) if row.get("svname")]
+        if not rows:
+            raise TargetError(f"the proxy tells nothing of the backend {BACKEND}: {said.strip() or 'an empty answer'}")
         return {
             row["svname"]: Server(
                 row["status"].startswith(("UP", "no check")),

@@ -24,8 +24,9 @@ class Kubectl:
         servers = [each["cluster"]["server"] for each in seen.get("clusters") or ()]
         return f"context {seen.get('current-context')}, {servers[0]}" if servers else ""
 
-    def get(self, kind: str, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.run("get", kind, name, "--output=json"))
+    def get(self, kind: str, *names: str) -> dict[str, Any]:
+        """The object of a name; of several names, they are its `items`."""
+        found: dict[str, Any] = json.loads(self.run("get", kind, *names, "--output=json"))
         return found
 
     def find(self, kind: str, name: str) -> dict[str, Any]:

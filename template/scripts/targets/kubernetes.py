@@ -25,7 +25,7 @@ class Kubernetes:
         if not self._namespace or not self._name:
             raise Unusable(f"kubernetes:{address}: give kubernetes:NAMESPACE/NAME")
         self._kubectl = Kubectl(self._namespace, context)
-        self._canary, self._patience = f"{self._name}-canary", float(ready_seconds)
+        self._canary, self._patience = f"{self._name}-canary", local.number("ready-seconds", ready_seconds)
         self._stable = self._kubectl.get("deployment", self._name)
         labels = self._stable["spec"]["template"]["metadata"].get("labels", {})
         self._worker = labels.get("app.kubernetes.io/component") == "worker"
@@ -46,9 +46,12 @@ class Kubernetes:
     def traffic(self) -> Traffic:
         state, _ = self._record.read()
         found, route = record.traffic(state), self._route()
+        stable, canary = self._kubectl.get("deployment", self._name, self._canary)["items"]
+        started = canary["spec"]["template"]["metadata"].get("labels", {}).get("revision", found.main)
+        if not found.canary and canary["spec"].get("replicas") and started != found.main:
+            found = replace(found, canary=started)  # its deploy is under way, or was killed
         share = float(_weights(route).get(self._canary, 0)) if route else found.percent
-        runs = _image(self._kubectl.get("deployment", self._name))
-        differs = ""
+        runs, differs = _image(stable), ""
         if runs != record.image(state, found.main):
             differs = f"{self._name} runs {runs}, and the record says {found}"
         elif share and not found.canary:
@@ -67,9 +70,9 @@ class Kubernetes:
         name = record.add(state, artifact, schema, note)
         self._record.write(state, token)
         kube_migration.migrate(self._kubectl, artifact)
-        # One pod is enough for a smoke call; `waiting` keeps it out of the Service.
-        self._kubectl.patch("deployment", self._canary, self._template(artifact, name, "waiting", replicas=1))
         try:
+            # One pod is enough for a smoke call; `waiting` keeps it out of the Service.
+            self._kubectl.patch("deployment", self._canary, self._template(artifact, name, "waiting", replicas=1))
             self._ready(self._canary)
         except BaseException:
             self.discard(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import math
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException, HTTPResponse
 from typing import TypeVar
 
 from . import TargetError, Unusable
@@ -29,10 +31,29 @@ DIRTY = re.compile(r'"org\.opencontainers\.image\.revision":\s*"([0-9a-f]+)-dirt
 
 def actor() -> str:
     """The person of a pipeline, or the user of this machine."""
-    for name in ("DEPLOY_ACTOR", "GITHUB_ACTOR", "SUDO_USER"):
+    for name in ("DEPLOY_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "SUDO_USER"):
         if os.environ.get(name):
             return os.environ[name]
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have a number alone
+        name = str(os.getuid())
+    return f"{name}@{socket.gethostname()}"
+
+
+def number(option: str, text: str) -> float:
+    """The value of an option.
+
+    Raises:
+        Unusable: it is none that something can be compared with.
+    """
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found < math.inf:
+        raise Unusable(f"--{option} {text}: give a number")
+    return found
 
 
 def command(*words: str, given: str | None = None, seconds: float = 180) -> str:
@@ -45,7 +66,14 @@ def command(*words: str, given: str | None = None, seconds: float = 180) -> str:
     try:
         # In a session of its own: a Ctrl-C is for the rollout, which decides when it may end.
         done = subprocess.run(
-            words, input=given, capture_output=True, text=True, timeout=seconds, start_new_session=True, check=False
+            words,
+            input=given,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            start_new_session=True,
+            check=False,
         )
     except OSError as error:
         raise Unusable(f"{words[0]} is not installed, or not on PATH") from error
@@ -92,7 +120,7 @@ def status(url: str, seconds: float = 2) -> int:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
-    except OSError:
+    except (OSError, HTTPException):
         return 0
 
 
@@ -104,13 +132,23 @@ def run(url: str) -> str:
     request = urllib.request.Request(f"{url}/v1/runs", json.dumps(SMOKE).encode(), headers)  # noqa: S310 as above
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 as above
-            body = json.load(answer)
+            body = json.loads(read(answer, 60))
     except urllib.error.HTTPError as error:
         missing = " (SMOKE_KEY is the key of the smoke call)" if error.code == 401 else ""
         return f"status {error.code}{missing}: {error.read(300).decode(errors='replace')}"
-    except (OSError, ValueError) as error:
+    except (OSError, HTTPException, ValueError) as error:
         return f"no answer: {error}"
     return "" if isinstance(body, dict) and body.get("output") else "an answer without an output"
+
+
+def read(answer: HTTPResponse, seconds: float) -> bytes:
+    """The whole body; a time-out of the connection alone begins anew with each byte."""
+    end, parts = time.monotonic() + seconds, []
+    while part := answer.read1(65536):
+        parts.append(part)
+        if time.monotonic() > end:
+            raise TimeoutError(f"no whole answer in {seconds:g} s")
+    return b"".join(parts)
 
 
 def wait(what: str, look: Callable[[], Found], seconds: float) -> Found:

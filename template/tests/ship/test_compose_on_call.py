@@ -99,6 +99,31 @@ def test_the_worker_goes_back_with_the_traffic(stand: Stand) -> None:
     assert (code, stand.running) == (0, {*colours.values(), f"worker-{colours['1']}"}), told
 
 
+def test_a_rollback_ends_what_a_killed_deploy_has_started(stand: Stand, upstream: Upstream) -> None:
+    before = {each for each in stand.running if each.startswith("worker")}
+    upstream.plays({"fault": "hang"})  # the smoke call gets no answer
+    deploy = stand.start("deploy", stand.image("v3", **settings_for(upstream)))
+    eventually(lambda: {"worker-blue", "worker-green"} <= stand.running, within=240, what="its worker works")
+    deploy.kill()
+    deploy.communicate()
+    upstream.plays()
+    code, told = stand.run("rollback", "--list")
+    assert (code, "2 has 100 %, 3 has 0 %" in told) == (0, True), told
+    code, told = stand.run("rollback")
+    assert (code, stand.state["main"], answers(stand)) == (0, "2", True), told
+    assert {each for each in stand.running if each.startswith("worker")} == before
+
+
+def test_a_worker_that_a_killed_rollback_has_left_is_found_and_stopped(stand: Stand) -> None:
+    old = next(colour for colour, name in stand.state["colours"].items() if name == "1")
+    left = stand.folder / "run" / "scraped" / f"worker-{old}.json"
+    left.write_text("[]")
+    code, told = stand.run("rollback", "--list")
+    assert (code, "warning: the worker of 1 runs" in told) == (0, True), told
+    code, told = stand.run("rollback", "--to", "2")
+    assert (code, stand.state["main"], left.exists(), answers(stand)) == (0, "2", False, True), told
+
+
 def test_a_proxy_that_has_lost_its_weights_gets_them_again(stand: Stand) -> None:
     stand.stop_proxy()
     (stand.folder / "run" / "servers.state").unlink()
@@ -115,11 +140,11 @@ def test_a_proxy_that_has_lost_its_weights_gets_them_again(stand: Stand) -> None
 
 def test_a_record_that_is_none_says_how_to_mend_it(stand: Stand) -> None:
     record = stand.folder / "run" / "rollout.json"
-    for garbage in ("", "{", "[]", '{"main": "2"}', '{"main": 2, "revisions": [1]}'):
+    for garbage in (b"", b"{", b"[]", b"\xff\xfe", b'{"main": "2"}', b'{"main": 2, "revisions": [1]}'):
         record.unlink()
-        record.write_text(garbage)
+        record.write_bytes(garbage)
         code, told = stand.run("rollback")
-        assert (code, record.read_text(), answers(stand)) == (1, garbage, True), told
+        assert (code, record.read_bytes(), answers(stand)) == (1, garbage, True), told
         assert "rollout.before.json is the one before: look at it, and copy it over" in told
     shutil.copy(record.with_name("rollout.before.json"), record)
     code, told = stand.run("rollback", "--to", "1")
