@@ -7,6 +7,8 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -31,6 +33,7 @@ def say(sentence: str) -> None:
 
 def run(command: Callable[..., None]) -> None:
     """Runs a command with this process' arguments; those of the target are kept for `change`."""
+    _open_what_is_closed()
     options, arguments = taken(sys.argv[1:])
     _options.update(options)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -39,7 +42,8 @@ def run(command: Callable[..., None]) -> None:
 
 
 def asked_for(reason: str, interrupts: Interrupts) -> str:
-    """Why; in production nothing is changed without it. A signal ends the question."""
+    """Why, in one line; in production nothing is changed without it. A signal ends the question."""
+    reason = " ".join("".join(each if each.isprintable() else " " for each in reason).split())
     if reason or os.environ.get("ENVIRONMENT") != "production":
         return reason
     if not sys.stdin.isatty():
@@ -75,6 +79,16 @@ def change(action: str, address: str) -> Iterator[Change]:
 def _named(address: str) -> str:
     options = (word for name, value in _options.items() for word in (f"--{name.replace('_', '-')}", value))
     return shlex.join((address, *options))
+
+
+def _open_what_is_closed() -> None:
+    """Cron and some runners start a process without its three streams; the next file would take their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 until the process ends
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # whatever the locale can write
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _let_go_of_a_closed_terminal() -> None:

@@ -44,7 +44,7 @@ def main(
             return
         plan = Plan(shares, seconds, frozenset(ignore_alarm or ()), asked_for(reason, made.interrupts), schema)
         new = roll_out(made, artifact, plan)
-        made.trail.record("deploy", "ok", revision=new, reason=plan.reason)
+        made.done("deploy", revision=new, reason=plan.reason)
 
 
 def percents(steps: str) -> tuple[float, ...]:

@@ -28,18 +28,19 @@ def check(change: Change, artifact: str, plan: Plan) -> tuple[Traffic, Watch]:
         Stopped: a shift is under way, the record is not what the callers meet, or a gate is against it already.
         Unusable: no such artifact, or no gate watches the target: nothing would stop a bad revision.
     """
-    traffic = change.target.traffic()
-    if traffic.differs:
-        raise Stopped(f"{traffic.differs}: roll back first, which brings the two together")
-    if traffic.canary:
-        raise Stopped(f"a shift is under way, or was left ({traffic}): wait for it, or roll back")
-    gates = change.target.gates(traffic.main)
-    how = Watch(plan.seconds, frozenset(gates.keys() - plan.ignored), plan.ignored)
-    if not how.expected:
-        raise Unusable("no gate watches it: nothing would stop a bad revision")
-    if ringing := how.against(gates):
-        raise Stopped(f"{ringing} is ringing already: roll back, mend it, or name it with --ignore-alarm")
-    change.target.check(artifact)
+    with change.interrupts.allowed():
+        traffic = change.target.traffic()
+        if traffic.differs:
+            raise Stopped(f"{traffic.differs}: roll back first, which brings the two together")
+        if traffic.canary:
+            raise Stopped(f"a shift is under way, or was left ({traffic}): wait for it, or roll back")
+        gates = change.target.gates(traffic.main)
+        how = Watch(plan.seconds, frozenset(gates.keys() - plan.ignored), plan.ignored)
+        if not how.expected:
+            raise Unusable("no gate watches it: nothing would stop a bad revision")
+        if ringing := how.against(gates):
+            raise Stopped(f"{ringing} is ringing already: roll back, mend it, or name it with --ignore-alarm")
+        change.target.check(artifact)
     return traffic, how
 
 

@@ -42,7 +42,7 @@ class Trail:
         print(line, flush=True)
 
     def _continue(self, path: Path) -> None:
-        if lines := path.read_text(encoding="utf-8").splitlines():
+        if lines := path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 last = json.loads(lines[-1])
                 self._chain, self._sequence, self._previous = last["chain"], last["sequence"], last["hash"]
@@ -51,7 +51,7 @@ class Trail:
 
     def _next(self, action: str, outcome: str, facts: dict[str, str | float]) -> str:
         self._sequence += 1
-        body = {
+        body: dict[str, str | float] = {
             "audit": True,
             "timestamp": datetime.now(UTC).isoformat(),
             "chain": self._chain,
@@ -63,6 +63,11 @@ class Trail:
             "place": self._place,
             **facts,
             "previous": self._previous,
+        }
+        # What is no text, such as a byte of another encoding on the command line, is written as an escape.
+        body = {
+            name: each.encode(errors="backslashreplace").decode() if isinstance(each, str) else each
+            for name, each in body.items()
         }
         text = json.dumps(body, sort_keys=True, ensure_ascii=False)
         self._previous = hashlib.sha256(text.encode()).hexdigest()

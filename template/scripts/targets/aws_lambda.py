@@ -15,7 +15,14 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
 
 from . import Conflict, Move, Revision, TargetError, Traffic, Unusable
 from .aws_artifact import ONCE, check, code
@@ -195,7 +202,7 @@ def sentences(function: str, artifact: str = "") -> Iterator[None]:
                 raise Unusable(f"{function}: {message}") from error
             case _:
                 raise TargetError(f"{function}: AWS refused {error.operation_name} ({code}: {message})") from error
-    except (NoCredentialsError, NoRegionError) as error:
+    except (NoCredentialsError, NoRegionError, ProfileNotFound, PartialCredentialsError) as error:
         raise Unusable(f"{function}: {error} (AWS_REGION, AWS_PROFILE and their like say who and where)") from error
     except BotoCoreError as error:
         raise TargetError(f"{function}: AWS was not reached or has not come to an end: {error}") from error

@@ -32,7 +32,8 @@ class Kept:
         if not self._file.exists():
             return nothing
         way_out = f"{self._before} is the one before: look at it, and copy it over"
-        return nothing | record.parsed(self._file.read_text(encoding="utf-8"), str(self._file), way_out)
+        text = self._file.read_text(encoding="utf-8", errors="replace")
+        return nothing | record.parsed(text, str(self._file), way_out)
 
     def write(self, state: dict[str, Any]) -> None:
         """Keeps the record as a whole or not at all: a full disk and a power cut leave the old one."""

@@ -153,6 +153,21 @@ def test_a_full_disk_of_the_audit_file_keeps_no_traffic_from_going_back(scene: S
 
 
 @pytest.mark.proves("ship.safely")
+def test_an_audit_file_that_breaks_after_the_last_step_makes_no_failure_of_a_deploy(scene: Scene) -> None:
+    file = scene.folder / "audit.jsonl"
+
+    def replace(version: str) -> None:
+        if scene.front.shifts[-1:] == [("2", {})] and file.is_file():
+            file.unlink()
+            file.mkdir()
+
+    scene.front.on_call = replace
+    code, told = scene.deploy()
+    assert (code, scene.live) == (0, ("2", {})), told
+    assert "the deploy is done, and its audit record is not in the file" in told
+
+
+@pytest.mark.proves("ship.safely")
 def test_traffic_that_cannot_be_taken_back_is_the_last_line_and_an_exit_code_of_its_own(scene: Scene) -> None:
     process = canary(scene)
     scene.front.behind = "http://127.0.0.1:9"  # AWS is away
