@@ -18,6 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    InvalidRegionError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
@@ -202,7 +203,7 @@ def sentences(function: str, artifact: str = "") -> Iterator[None]:
                 raise Unusable(f"{function}: {message}") from error
             case _:
                 raise TargetError(f"{function}: AWS refused {error.operation_name} ({code}: {message})") from error
-    except (NoCredentialsError, NoRegionError, ProfileNotFound, PartialCredentialsError) as error:
+    except (NoCredentialsError, NoRegionError, InvalidRegionError, ProfileNotFound, PartialCredentialsError) as error:
         raise Unusable(f"{function}: {error} (AWS_REGION, AWS_PROFILE and their like say who and where)") from error
     except BotoCoreError as error:
         raise TargetError(f"{function}: AWS was not reached or has not come to an end: {error}") from error
