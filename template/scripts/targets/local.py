@@ -31,7 +31,7 @@ DIRTY = re.compile(r'"org\.opencontainers\.image\.revision":\s*"([0-9a-f]+)-dirt
 
 def actor() -> str:
     """The person of a pipeline, or the user of this machine."""
-    for name in ("DEPLOY_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "SUDO_USER"):
+    for name in ("DEPLOY_ACTOR", "GITHUB_ACTOR", "SUDO_USER"):
         if os.environ.get(name):
             return os.environ[name]
     try:
