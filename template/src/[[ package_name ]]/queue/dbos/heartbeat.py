@@ -68,7 +68,7 @@ class Heartbeat(threading.Thread):
         so a worker that has just started judges as well as an old one.
         """
         heard = self.beat()
-        for dead in rows.held_by_the_dead(self._database, DEAD_SECONDS):
+        for dead in rows.held_by_the_dead(self._database, DEAD_SECONDS, self._executor_id):
             left = self._has_left(dead)
             if dead != self._executor_id and (heard > DEAD_SECONDS or left):
                 count = changes.put_back(self._database, dead, died=not left)

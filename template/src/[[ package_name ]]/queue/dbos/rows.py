@@ -100,13 +100,15 @@ def held_by(database: Database, worker: str) -> set[tuple[str, str]]:
     return {(id, claim) for id, claim in database.ask(query)}
 
 
-def held_by_the_dead(database: Database, dead_seconds: float) -> list[str]:
-    """The workers that hold tasks and have not beaten for so long. A worker beats before it takes its first task."""
+def held_by_the_dead(database: Database, dead_seconds: float, judge: str) -> list[str]:
+    """The workers that hold tasks and had not beaten for so long when the worker `judge` did. A worker beats before it
+    takes its first task. By the time of this question all beats are old where the database held up the judge's."""
+    latest = sa.select(sa.func.max(WORKERS.c.beat)).where(WORKERS.c.worker == judge).correlate(None).scalar_subquery()
     query = (
         sa.select(_ROW.worker)
         .distinct()
         .outerjoin_from(WORKFLOWS, WORKERS, WORKERS.c.worker == _ROW.worker)
-        .where(in_state(State.RUNNING), sa.func.coalesce(WORKERS.c.beat, 0) < database.now - dead_seconds)
+        .where(in_state(State.RUNNING), sa.func.coalesce(WORKERS.c.beat, 0) < latest - dead_seconds)
     )
     return [worker for (worker,) in database.ask(query)]
 
