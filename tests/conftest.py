@@ -5,9 +5,10 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
+import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from threading import Lock
 
@@ -15,7 +16,7 @@ import pytest
 from copier import run_copy
 from hypothesis import settings
 
-from answers import DEFAULT, FULL, OWN_TESTS, RUN_HERE, Answers, label
+from answers import DEFAULT, FULL, OWN_TESTS, WAITING, Answers, label
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".venv" / "bin"
@@ -124,7 +125,7 @@ def _beside(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def own_tests(render: Render, user_environment: dict[str, str]) -> Iterator[dict[str, Callable[[], str]]]:
-    """What each rendered project's own tests say. Most run one after another, in parallel with this suite."""
+    """What each rendered project's own tests say. They run in two lanes; the tests beside them leave them the cores."""
 
     def tested(name: str) -> str:
         answers, command = OWN_TESTS[name]
@@ -133,11 +134,13 @@ def own_tests(render: Render, user_environment: dict[str, str]) -> Iterator[dict
         said, report = project.run(*command), project.path / "chaos-report.md"
         return said + (report.read_text() if report.exists() else "")
 
-    with ThreadPoolExecutor(1) as executor:
-        yield {
-            name: partial(tested, name) if name in RUN_HERE else executor.submit(tested, name).result
-            for name in OWN_TESTS
+    with ThreadPoolExecutor(1) as waiting, ThreadPoolExecutor(1) as working:
+        own: dict[str, Callable[[], str]] = {
+            name: (waiting if name in WAITING else working).submit(tested, name).result for name in OWN_TESTS
         }
+        if sys.platform == "linux":  # there it is of one thread, and of the processes that this thread starts
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
+        yield own
 
 
 @pytest.fixture(scope="session", params=[DEFAULT, FULL], ids=label)
