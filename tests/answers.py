@@ -118,9 +118,11 @@ MEASURING = [
 def _own_tests() -> dict[str, tuple[Answers, list[str]]]:
     """The suites of rendered projects that run whole: the answers and the command, by a name.
 
-    The default project runs all of its own. Another one runs the folders whose code its answers change.
+    The default project runs all of its own. Another one runs the folders whose code its answers change,
+    but for tests of code that is equal in all.
     """
     full = ("agent", "config", "contract", "models", "queue", "runs", "ship", "toolkit")
+    equal = [f"--ignore=tests/runs/test_{name}.py" for name in ("hygiene", "hygiene_hostile", "hygiene_secrets")]
     suites: dict[str, tuple[Answers, list[str]]] = {}
     if "CI" in os.environ:  # 40 minutes; at a desk, `make test` and `make chaos` in a project
         rest = [f"--ignore={file}" for file in MEASURING]
@@ -131,8 +133,8 @@ def _own_tests() -> dict[str, tuple[Answers, list[str]]]:
             own = [f"tests/serverless/test_lambda_{part}.py" for part in ("contract", "events", "runs", "sandbox")]
             suites[label(answers)] = (answers, [PYTEST, *own])
     suites["defaults"] = (DEFAULT, ["make", "test"])
-    suites["full"] = (FULL, [PYTEST, *(f"tests/{folder}" for folder in full)])
-    suites["queue"] = (QUEUE, [PYTEST, "tests/agent", "tests/config", "tests/runs", "tests/toolkit"])
+    suites["full"] = (FULL, [PYTEST, *(f"tests/{folder}" for folder in full), *equal])
+    suites["queue"] = (QUEUE, [PYTEST, "tests/agent", "tests/config", "tests/runs", "tests/toolkit", *equal])
     return suites
 
 
