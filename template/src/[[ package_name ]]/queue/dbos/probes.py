@@ -46,6 +46,7 @@ class Probes:
         self._thread = threading.Thread(target=self._run, name="probes", daemon=True)
 
     def __enter__(self) -> Self:
+        self._runner.get_loop()  # made here: this thread and the other, at once, would make two, and wait for ever
         self._thread.start()
         return self
 
